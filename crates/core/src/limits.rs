@@ -1,0 +1,34 @@
+//! Every bound that does not belong to one protocol or one store, each with its reason.
+
+use std::time::Duration;
+
+/// A user's or a token's name: a line of a list.
+pub const NAME_BYTES_MAX: usize = 100;
+/// A device's name for itself: ids are 36 bytes, some clients add a host name.
+pub const REPLICA_NAME_BYTES_MAX: usize = 128;
+/// A record's id: a UUID is 36 bytes; protocols with composed ids need a few of them.
+pub const RECORD_NAME_BYTES_MAX: usize = 200;
+
+/// Devices of one space that the server remembers. The one unseen for longest is forgotten first; when it comes back
+/// it is sent everything, as a new device is.
+pub const REPLICAS_MAX: usize = 1_000;
+/// Cursors remembered per replica: a device that was set back further is sent everything.
+pub const CURSORS_MAX: usize = 1_024;
+/// Pages of one unfinished download whose bounds are remembered. At 10 MB a page that is 5 GB.
+pub const PAGES_MAX: usize = 512;
+
+/// Changes of one record that are walked back to find a replica's base. A record edited more often than this while a
+/// device was away is merged as a whole, by stamp.
+pub const BASE_WALK_MAX: usize = 10_000;
+/// Changes of one record that are read to tell which write set a field. Above it the head's stamp stands for all.
+pub const TRACE_MAX: usize = 128;
+
+/// How far behind the real clock a time that serves as a cursor is given out: clients compare it with their own
+/// clocks, which may be slow by a little. Between one and five minutes by the Tickit protocol; the middle leaves a
+/// device that syncs thousands of times a second room to count upwards.
+pub const CURSOR_MARGIN: Duration = Duration::from_secs(180);
+/// A cursor is never given out closer to the real clock than this because a client claimed a later one.
+pub const CURSOR_MARGIN_MIN: Duration = Duration::from_secs(60);
+
+/// Refused writes kept per user for the operator; the oldest go first.
+pub const REFUSALS_MAX: usize = 1_000;

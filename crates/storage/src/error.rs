@@ -1,0 +1,38 @@
+//! What can fail in a store, in words that say what to do about it.
+
+use std::error::Error;
+
+/// A failure of a store. None of them loses what was acknowledged; after all but [`StoreError::Corrupt`],
+/// [`StoreError::Newer`] and [`StoreError::InUse`] the same call may be sent again.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Too much waits already, or another process holds the database.
+    #[error("the store is busy")]
+    Busy,
+    /// The disk is full.
+    #[error("the disk is full")]
+    Full,
+    /// The disk or the file cannot be read or written at present.
+    #[error("the disk cannot be used: {0}")]
+    Io(#[source] Box<dyn Error + Send + Sync>),
+    /// What is stored is damaged. The text names what and where, and holds no content.
+    #[error("the database is damaged: {0}")]
+    Corrupt(String),
+    /// The database was written by a newer version of Tombolo.
+    #[error("the database is of schema {found}, this version knows schema {known}: run the newer tombolo")]
+    Newer {
+        /// The schema that was found.
+        found: i64,
+        /// The newest schema that this version knows.
+        known: i64,
+    },
+    /// Another server already runs on the database.
+    #[error("another tombolo serves this database already")]
+    InUse,
+    /// The store is being closed.
+    #[error("the store is closed")]
+    Closed,
+    /// A bug: a decision panicked or a statement is wrong. Only the call that met it fails.
+    #[error("internal error: {0}")]
+    Internal(String),
+}

@@ -1,0 +1,16 @@
+//! Where Tombolo's logs are kept.
+//!
+//! [`Store`] is what the service calls: coarse methods, one per use case, each atomic. Two stores implement it:
+//! [`memory`], the model that tests compare with, and [`sqlite`], one file in one process. No transaction type and no
+//! SQL crosses the trait; the rules that decide are in `tombolo-core`, and both stores call the same ones.
+
+mod accounts;
+mod error;
+
+use std::pin::Pin;
+
+pub use accounts::{Accounts, Added, Credential, FoundCredential, NewCredential, Refusal, User};
+pub use error::StoreError;
+
+/// The answer of a store's method.
+pub type Reply<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
