@@ -141,7 +141,13 @@ mod tests {
 
     #[test]
     fn what_is_no_token() {
-        for text in ["", "tks_", "tks_short", "tkt_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "tks_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\u{e9}"] {
+        for text in [
+            "",
+            "tks_",
+            "tks_short",
+            "tkt_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+            "tks_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\u{e9}",
+        ] {
             assert!(TokenText::parse(text).is_none(), "{text}");
         }
     }

@@ -25,9 +25,9 @@ pub enum Origin {
 pub enum Verdict {
     /// It is the record's new head as it came.
     Applied,
-    /// It was merged with another's write; the outcome follows it in the log.
+    /// It was merged with another's write, and all that it said survived. The outcome follows it in the log.
     Merged,
-    /// It lost. It stays in the log, readable; the outcome follows it.
+    /// It lost, or a part of it did. It stays in the log, readable; the outcome follows it.
     Superseded,
     /// It said nothing new: an echo or a repeat. Nothing was stored.
     Unchanged,

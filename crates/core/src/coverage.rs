@@ -64,13 +64,12 @@ impl Coverage {
         self.pages.last().map_or([self.complete; RANKS], |page| page.spans.map(|(_, to)| to))
     }
 
-    /// The same after one more reply, read when the head was `snapshot`, that went up to `ends` in each rank.
+    /// The same after one more reply, read when the head was `snapshot`, that went from `starts` to `ends` in each rank.
     #[must_use]
-    pub fn after(&self, snapshot: Seq, ends: [Seq; RANKS]) -> Self {
+    pub fn after(&self, starts: [Seq; RANKS], snapshot: Seq, ends: [Seq; RANKS]) -> Self {
         if ends.iter().all(|end| *end == snapshot) {
             return Self::complete(snapshot);
         }
-        let starts = self.resume();
         let mut pages = self.pages.clone();
         // Forgetting the oldest page only makes some bases older than they are.
         if pages.len() >= limits::PAGES_MAX {
@@ -108,7 +107,7 @@ mod tests {
     #[test]
     fn a_page_holds_heads_and_not_what_was_once_within_it() {
         // Everything up to 3, then one page up to 5 of a log that ends at 6.
-        let coverage = Coverage::complete(seq(3)).after(seq(6), [seq(6), seq(5)]);
+        let coverage = Coverage::complete(seq(3)).after([seq(3); RANKS], seq(6), [seq(6), seq(5)]);
         let check = |states: &[u64], expected| assert_eq!(held(&coverage, states), expected, "{states:?}");
         check(&[1, 4, 6], Some(1));
         check(&[1, 4], Some(4));
@@ -121,7 +120,8 @@ mod tests {
 
     #[test]
     fn the_last_page_completes() {
-        let coverage = Coverage::complete(seq(0)).after(seq(6), [seq(6), seq(5)]).after(seq(8), [seq(8), seq(8)]);
+        let first = Coverage::complete(seq(0)).after([Seq::ZERO; RANKS], seq(6), [seq(6), seq(5)]);
+        let coverage = first.after(first.resume(), seq(8), [seq(8), seq(8)]);
         assert_eq!(coverage, Coverage::complete(seq(8)));
     }
 
@@ -129,7 +129,7 @@ mod tests {
     fn pages_are_bounded() {
         let mut coverage = Coverage::complete(Seq::ZERO);
         for n in 1..=limits::PAGES_MAX as u64 + 5 {
-            coverage = coverage.after(seq(1_000_000), [seq(1_000_000), seq(n)]);
+            coverage = coverage.after(coverage.resume(), seq(1_000_000), [seq(1_000_000), seq(n)]);
         }
         assert_eq!(coverage.pages().len(), limits::PAGES_MAX);
         assert!(held(&coverage, &[2]).is_none());

@@ -63,7 +63,9 @@ impl Cursor {
         let plain = |text: &str, len: Option<usize>, allowed: fn(&u8) -> bool| {
             len.is_none_or(|len| text.len() == len) && !text.is_empty() && text.as_bytes().iter().all(allowed)
         };
-        if !plain(generation, Some(32), |b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) || !plain(seq, None, u8::is_ascii_digit) {
+        if !plain(generation, Some(32), |b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+            || !plain(seq, None, u8::is_ascii_digit)
+        {
             return Err(CursorError);
         }
         let wide = u128::from_str_radix(generation, 16).map_err(|_| CursorError)?;
@@ -122,7 +124,16 @@ mod tests {
     fn a_cursor_is_written_and_read() {
         let cursor = Cursor { generation: generation(0xa7), seq: Seq::new(42) };
         assert_eq!(Cursor::parse(&cursor.to_string()), Ok(cursor));
-        for text in ["", "0", ".", "a7.42", "a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7.", "A7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7.1", "a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7.+1", "a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7.9223372036854775808"] {
+        for text in [
+            "",
+            "0",
+            ".",
+            "a7.42",
+            "a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7.",
+            "A7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7.1",
+            "a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7.+1",
+            "a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7.9223372036854775808",
+        ] {
             assert_eq!(Cursor::parse(text), Err(CursorError), "{text}");
         }
     }

@@ -207,7 +207,13 @@ mod tests {
     #[test]
     fn stored_bytes_sort_as_instants_and_come_back() {
         let mut last: Option<Instant> = None;
-        for text in ["0001-01-01T00:00:00Z", "1969-12-31T23:59:59Z", "2026-01-01T00:00:00.000000001Z", "2999-01-01T00:00:00Z", "9998-12-31T23:59:59Z"] {
+        for text in [
+            "0001-01-01T00:00:00Z",
+            "1969-12-31T23:59:59Z",
+            "2026-01-01T00:00:00.000000001Z",
+            "2999-01-01T00:00:00Z",
+            "9998-12-31T23:59:59Z",
+        ] {
             let now = at(text);
             assert_eq!(Instant::from_bytes(now.to_bytes()), Some(now));
             if let Some(last) = last {

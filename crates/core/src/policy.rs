@@ -53,7 +53,14 @@ pub trait Policy: Send + Sync {
     fn same(&self, collection: CollectionName, field: &'static str, left: &[u8], right: &[u8]) -> bool;
 
     /// Merges a field that is a set, element by element, against `base`; `None` when the field is no set.
-    fn merge_set(&self, collection: CollectionName, field: &'static str, base: &[u8], left: &[u8], right: &[u8]) -> Option<Vec<u8>>;
+    fn merge_set(
+        &self,
+        collection: CollectionName,
+        field: &'static str,
+        base: &[u8],
+        left: &[u8],
+        right: &[u8],
+    ) -> Option<Vec<u8>>;
 
     /// The digest of a payload's normalised content.
     ///
@@ -71,13 +78,24 @@ pub trait Policy: Send + Sync {
     ///
     /// # Errors
     /// [`PolicyError`] when the payload does not read.
-    fn redirect(&self, collection: CollectionName, payload: &[u8], from: &RecordKey, to: Option<&RecordKey>) -> Result<Vec<u8>, PolicyError>;
+    fn redirect(
+        &self,
+        collection: CollectionName,
+        payload: &[u8],
+        from: &RecordKey,
+        to: Option<&RecordKey>,
+    ) -> Result<Vec<u8>, PolicyError>;
 
     /// The payload with a reference to `target` added; `None` when this collection keeps no such references.
     ///
     /// # Errors
     /// [`PolicyError`] when the payload does not read.
-    fn attach(&self, collection: CollectionName, payload: &[u8], target: &RecordKey) -> Result<Option<Vec<u8>>, PolicyError>;
+    fn attach(
+        &self,
+        collection: CollectionName,
+        payload: &[u8],
+        target: &RecordKey,
+    ) -> Result<Option<Vec<u8>>, PolicyError>;
 
     /// What only one live record may have; `None` when this collection knows no such thing.
     ///

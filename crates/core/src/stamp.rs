@@ -8,7 +8,8 @@ use crate::{Digest, Instant, ReplicaName, ServerTime};
 ///
 /// The deciding instant is fixed once, at commit: the earlier of the client's instant and the commit time, and later
 /// than that of the write it was based on. So a clock that is ahead gains nothing but the present, a clock that is
-/// behind never loses to what its user had seen, and two equal stamps mean one and the same write.
+/// behind never loses to what its user had seen, and two equal stamps mean one and the same write. Instants before
+/// 1970 count as its first moment: only a clock that was never set is there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stamp {
     /// The deciding instant.
@@ -32,8 +33,9 @@ impl Stamp {
         replica: ReplicaName,
         digest: Digest,
     ) -> Self {
-        let claimed = written_at.min(committed_at.to_instant());
-        let at = base.and_then(|base| Instant::from_nanos(base.nanos() + 1)).map_or(claimed, |least| claimed.max(least));
+        let claimed = written_at.min(committed_at.to_instant()).max(ServerTime::from_micros(0).to_instant());
+        let at =
+            base.and_then(|base| Instant::from_nanos(base.nanos() + 1)).map_or(claimed, |least| claimed.max(least));
         Self { at, replica: Some(replica), digest }
     }
 }
@@ -70,5 +72,6 @@ mod tests {
         check("2999-01-01T00:00:00Z", None, "2026-06-01T12:00:00Z");
         check("2025-01-01T00:00:00Z", Some("2026-05-01T00:00:00Z"), "2026-05-01T00:00:00.000000001Z");
         check("2026-06-01T11:00:00Z", Some("2026-05-01T00:00:00Z"), "2026-06-01T11:00:00Z");
+        check("0001-01-01T00:00:00Z", None, "1970-01-01T00:00:00Z");
     }
 }

@@ -6,11 +6,19 @@
 
 mod accounts;
 mod error;
+mod exchange;
+mod ledger;
+mod logs;
+pub mod memory;
+pub mod sqlite;
+mod upkeep;
 
 use std::pin::Pin;
 
 pub use accounts::{Accounts, Added, Credential, FoundCredential, NewCredential, Refusal, User};
 pub use error::StoreError;
+pub use logs::{Action, Answer, Delivery, Exchange, Exchanged, LoggedChange, Logs, Refused, SpaceAddress, Write};
+pub use upkeep::{CheckReport, Policies, Progress, Store, Upkeep};
 
 /// The answer of a store's method.
 pub type Reply<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;

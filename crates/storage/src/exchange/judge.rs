@@ -1,0 +1,464 @@
+//! Each write of a request in turn: gather what is known, decide, write down.
+
+use std::collections::{HashMap, HashSet};
+
+use tombolo_core::merge::{self, Base, Content, Entry, Facts, Incoming, Own, Scheme, State, Step, Trace};
+use tombolo_core::{Digest, Instant, Op, Origin, RecordKey, RecordName, Seq, ServerTime, Stamp, Verdict, limits};
+
+use super::Presented;
+use super::land::Land;
+use crate::ledger::{Alias, Change, Ledger, NewChange, Record, RecordRow, Replica, Traffic, Upload};
+use crate::{Action, Answer, Exchange, StoreError, Write};
+
+pub(super) struct Judge<'a> {
+    land: Land<'a>,
+    request: &'a Exchange,
+    replica: &'a mut Replica,
+    presented: &'a Presented,
+    /// Other ids of records, by the id that the replica uses.
+    aliases: HashMap<RecordKey, RecordName>,
+    sent: HashMap<RecordRow, (Op, Digest)>,
+}
+
+/// A write in the server's terms: its ids are the server's, its content is in hand.
+struct Arrival {
+    key: RecordKey,
+    incoming: Incoming,
+    payload: Vec<u8>,
+    record: Option<Record>,
+    traffic: Option<Traffic>,
+    delivered: Option<State>,
+}
+
+impl<'a> Judge<'a> {
+    pub(super) fn new(
+        ledger: &'a mut dyn Ledger,
+        request: &'a Exchange,
+        replica: &'a mut Replica,
+        presented: &'a Presented,
+    ) -> Result<Self, StoreError> {
+        let aliases = ledger.aliases()?.into_iter().map(|alias| (alias.key, alias.of)).collect();
+        let land = Land { ledger, policy: &*request.policy, now: request.now };
+        let mut judge = Self { land, request, replica, presented, aliases, sent: HashMap::new() };
+        judge.learn_home()?;
+        Ok(judge)
+    }
+
+    /// What the replica has in hand of the records that it sent.
+    pub(super) fn into_sent(self) -> HashMap<RecordRow, (Op, Digest)> {
+        self.sent
+    }
+
+    /// Notes under which id the replica keeps the record that every replica makes for itself.
+    fn learn_home(&mut self) -> Result<(), StoreError> {
+        let Some(home) = self.land.policy.home() else { return Ok(()) };
+        let mut own: Vec<&RecordKey> = Vec::new();
+        for write in self.request.writes.iter().filter(|write| write.is_home) {
+            // An id that is an ordinary record already stays one.
+            if self.land.ledger.record(&write.key)?.is_none() {
+                own.push(&write.key);
+            }
+        }
+        for key in &own {
+            if !self.aliases.contains_key(*key) {
+                self.land.ledger.put_alias(&Alias { key: (*key).clone(), of: home.name.clone() })?;
+                self.aliases.insert((*key).clone(), home.name.clone());
+            }
+        }
+        let Some(first) = own.first() else { return Ok(()) };
+        // A device that was set up anew under its old id has made itself a new one.
+        let is_stale = match &self.replica.home {
+            None => true,
+            Some(known) => self.request.presented.is_none() && own.iter().all(|key| key.name != *known),
+        };
+        if is_stale {
+            self.land.ledger.set_home(self.replica.row, &first.name)?;
+            self.replica.home = Some(first.name.clone());
+        }
+        Ok(())
+    }
+
+    pub(super) fn judge(&mut self, write: &Write) -> Result<Answer, StoreError> {
+        let home = self.land.policy.home();
+        let is_home = home.as_ref().is_some_and(|home| self.stands_for(&write.key, home));
+        let key = if is_home { home.unwrap_or_else(|| write.key.clone()) } else { write.key.clone() };
+        let (incoming, payload) = match &write.action {
+            // Nobody's home can be deleted: each replica has one.
+            Action::Delete if is_home => return Ok(Answer::Judged(Verdict::Unchanged)),
+            Action::Delete => {
+                (Incoming { op: Op::Delete, written_at: write.written_at, digest: Digest::DELETED }, Vec::new())
+            }
+            Action::Put(payload) => {
+                let payload = self.own_ids_to_ours(&key, payload)?;
+                let digest = self.land.policy.digest(key.collection, &payload).map_err(Land::unreadable)?;
+                (Incoming { op: Op::Put, written_at: write.written_at, digest }, payload)
+            }
+            Action::Attach(target) => return self.attach(&key, target, write.written_at),
+        };
+        let arrival = self.arrive(key, incoming, payload)?;
+        let own = self.own_upload(&arrival)?;
+        let exchanged = match (&arrival.traffic, &arrival.delivered) {
+            (Some(traffic), _) => Some(traffic.last),
+            (None, delivered) => delivered.as_ref().map(|state| state.public_at),
+        };
+        let facts = Facts {
+            incoming: &arrival.incoming,
+            delivered: arrival.delivered.as_ref(),
+            own: own.as_ref(),
+            exchanged,
+            tombstone: arrival.traffic.as_ref().and_then(|traffic| traffic.tombstone),
+            head: arrival.record.as_ref().map(|record| &record.head),
+            clients_restamp: self.land.policy.clients_restamp(),
+            is_home,
+        };
+        let commit_time = self.land.next_commit_time()?;
+        let step = merge::weigh(&facts, |base| self.stamp(&arrival.incoming, base, commit_time));
+        let verdict = self.carry_out(&arrival, step, commit_time)?;
+        Ok(Answer::Judged(verdict))
+    }
+
+    fn stands_for(&self, key: &RecordKey, home: &RecordKey) -> bool {
+        key.collection == home.collection && (key == home || self.aliases.get(key) == Some(&home.name))
+    }
+
+    fn own_ids_to_ours(&self, key: &RecordKey, payload: &[u8]) -> Result<Vec<u8>, StoreError> {
+        let policy = self.land.policy;
+        let mut ours = payload.to_vec();
+        if self.aliases.is_empty() {
+            return Ok(ours);
+        }
+        for target in policy.references(key.collection, payload).map_err(Land::unreadable)? {
+            if let Some(name) = self.aliases.get(&target) {
+                let to = RecordKey::new(target.collection, name.clone());
+                ours = policy.redirect(key.collection, &ours, &target, Some(&to)).map_err(Land::unreadable)?;
+            }
+        }
+        Ok(ours)
+    }
+
+    fn stamp(&self, incoming: &Incoming, base: Option<Instant>, commit_time: ServerTime) -> Stamp {
+        Stamp::decide(incoming.written_at, commit_time, base, self.request.replica.clone(), incoming.digest)
+    }
+
+    fn arrive(&mut self, key: RecordKey, incoming: Incoming, payload: Vec<u8>) -> Result<Arrival, StoreError> {
+        let record = self.land.ledger.record(&key)?;
+        let mut arrival = Arrival { key, incoming, payload, record, traffic: None, delivered: None };
+        if let Some(record) = &arrival.record {
+            arrival.traffic = self.land.ledger.traffic(self.replica.row, record.row)?;
+            arrival.delivered = self.delivered(&arrival.key, &record.head)?;
+        }
+        Ok(arrival)
+    }
+
+    /// The state of the record that the presented cursor says was delivered.
+    fn delivered(&mut self, key: &RecordKey, head: &State) -> Result<Option<State>, StoreError> {
+        let Some(coverage) = self.presented.coverage() else { return Ok(None) };
+        let rank = self.land.policy.rank(key.collection);
+        if coverage.holds(rank, head.seq, None) {
+            return Ok(Some(head.clone()));
+        }
+        let mut newer = Some(head.seq);
+        let mut next = self.land.ledger.change(head.seq)?.prev;
+        for _ in 0..limits::BASE_WALK_MAX {
+            let Some(seq) = next else { return Ok(None) };
+            let change = self.land.ledger.change(seq)?;
+            if change.is_effective() {
+                if coverage.holds(rank, seq, newer) {
+                    return Ok(Some(change.state));
+                }
+                newer = Some(seq);
+            }
+            next = change.prev;
+        }
+        Ok(None)
+    }
+
+    /// The replica's last upload of the record, if it was made under the presented cursor or one that led to it, and
+    /// no later reply was acknowledged on another branch: then a device that was set back would be taken to hold it.
+    fn own_upload(&mut self, arrival: &Arrival) -> Result<Option<Own>, StoreError> {
+        let Some(upload) = arrival.traffic.as_ref().and_then(|traffic| traffic.upload) else { return Ok(None) };
+        let under = self.presented.under();
+        let covered = self.presented.coverage().is_some_and(|coverage| upload.seq <= coverage.complete_to());
+        if covered || !self.counts(upload, under)? {
+            return Ok(None);
+        }
+        let change = self.land.ledger.change(upload.seq)?;
+        Ok(Some(Own { state: change.state, verdict: change.verdict, same_cursor: upload.under == under }))
+    }
+
+    fn counts(&mut self, upload: Upload, under: Option<Instant>) -> Result<bool, StoreError> {
+        let since = self.land.ledger.cursors_since(self.replica.row, upload.seq)?;
+        if since.is_empty() && upload.under == under {
+            return Ok(true);
+        }
+        let mut line: HashSet<Instant> = HashSet::new();
+        let mut next = under;
+        while let Some(token) = next.filter(|_| line.len() < limits::CURSORS_MAX) {
+            line.insert(token);
+            next = self.land.ledger.cursor(self.replica.row, token)?.and_then(|cursor| cursor.parent);
+        }
+        let parents: HashSet<Instant> = since.iter().filter_map(|cursor| cursor.parent).collect();
+        let elsewhere = since
+            .iter()
+            .any(|cursor| (cursor.polled || parents.contains(&cursor.token)) && !line.contains(&cursor.token));
+        Ok(!elsewhere && upload.under.is_none_or(|token| line.contains(&token)))
+    }
+
+    fn carry_out(&mut self, arrival: &Arrival, step: Step, commit_time: ServerTime) -> Result<Verdict, StoreError> {
+        match step {
+            Step::Repeat(verdict) => {
+                self.note(arrival, None)?;
+                Ok(verdict)
+            }
+            Step::Unchanged => {
+                self.note(arrival, None)?;
+                Ok(Verdict::Unchanged)
+            }
+            Step::Apply { base } => {
+                let stamp = self.stamp(&arrival.incoming, base.map(|base| base.at), commit_time);
+                self.apply(arrival, base.map(|base| base.seq), &stamp)
+            }
+            Step::Supersede => {
+                let stamp = self.stamp(&arrival.incoming, None, commit_time);
+                let head = arrival.record.as_ref().map(|record| &record.head).ok_or_else(Land::no_head)?;
+                let payload = self.land.content(head.seq)?.filter(|_| head.op == Op::Put);
+                let outcome = Outcome { op: head.op, payload, stamp_at: head.stamp.at };
+                self.settle(arrival, None, &stamp, Verdict::Superseded, outcome)
+            }
+            Step::Merge { base } => self.merge(arrival, base, commit_time),
+        }
+    }
+
+    /// The write becomes the head as it came.
+    fn apply(&mut self, arrival: &Arrival, base: Option<Seq>, stamp: &Stamp) -> Result<Verdict, StoreError> {
+        let rank = self.land.policy.rank(arrival.key.collection);
+        let row = match &arrival.record {
+            Some(record) => record.row,
+            None => self.land.ledger.record_row(&arrival.key, rank)?,
+        };
+        let head = arrival.record.as_ref().map(|record| &record.head);
+        let change = self.upload(arrival, row, base, stamp, Verdict::Applied);
+        let seq = self.land.append(&change)?;
+        self.note_row(row, arrival, Some(seq))?;
+        self.land.settle(&arrival.key, row, head, arrival.incoming.op, &arrival.payload)?;
+        Ok(Verdict::Applied)
+    }
+
+    fn upload<'c>(
+        &self,
+        arrival: &'c Arrival,
+        row: RecordRow,
+        base: Option<Seq>,
+        stamp: &Stamp,
+        verdict: Verdict,
+    ) -> NewChange<'c> {
+        let head = arrival.record.as_ref().map(|record| &record.head);
+        NewChange {
+            record: row,
+            prev: head.map(|head| head.seq),
+            base,
+            op: arrival.incoming.op,
+            origin: Origin::Replica,
+            verdict,
+            replica: Some(self.replica.row),
+            written_at: arrival.incoming.written_at,
+            stamp_at: stamp.at,
+            public_at: Land::public_at(stamp.at, head),
+            digest: arrival.incoming.digest,
+            payload: (arrival.incoming.op == Op::Put).then_some(arrival.payload.as_slice()),
+        }
+    }
+
+    /// The write enters the log as it came, and the outcome follows it, also when that is what the head was: so the
+    /// replica is told, and its next write is judged by what it then holds.
+    fn settle(
+        &mut self,
+        arrival: &Arrival,
+        base: Option<Seq>,
+        stamp: &Stamp,
+        verdict: Verdict,
+        outcome: Outcome,
+    ) -> Result<Verdict, StoreError> {
+        let record = arrival.record.as_ref().ok_or_else(Land::no_head)?;
+        let change = self.upload(arrival, record.row, base, stamp, verdict);
+        let seq = self.land.append(&change)?;
+        self.note(arrival, Some(seq))?;
+        let digest = match (&outcome.payload, outcome.op) {
+            (Some(payload), Op::Put) => {
+                self.land.policy.digest(arrival.key.collection, payload).map_err(Land::unreadable)?
+            }
+            _ => Digest::DELETED,
+        };
+        self.land.append(&NewChange {
+            prev: Some(seq),
+            base: None,
+            op: outcome.op,
+            origin: Origin::Outcome,
+            verdict: Verdict::Applied,
+            replica: None,
+            written_at: record.head.written_at.max(arrival.incoming.written_at.min(outcome.stamp_at)),
+            stamp_at: outcome.stamp_at,
+            public_at: Land::public_at(outcome.stamp_at, Some(&record.head)),
+            digest,
+            payload: outcome.payload.as_deref(),
+            ..change
+        })?;
+        let payload = outcome.payload.as_deref().unwrap_or_default();
+        self.land.settle(&arrival.key, record.row, Some(&record.head), outcome.op, payload)?;
+        Ok(verdict)
+    }
+
+    /// Another wrote meanwhile: field by field against the base.
+    fn merge(&mut self, arrival: &Arrival, base: Base, commit_time: ServerTime) -> Result<Verdict, StoreError> {
+        let policy = self.land.policy;
+        let collection = arrival.key.collection;
+        let head = arrival.record.as_ref().map(|record| record.head.clone()).ok_or_else(Land::no_head)?;
+        let stamp = self.stamp(&arrival.incoming, Some(base.at), commit_time);
+        let base_change = self.land.ledger.change(base.seq)?;
+        let base_payload = self.land.content(base.seq)?.unwrap_or_default();
+        let head_payload = self.land.content(head.seq)?.unwrap_or_default();
+        let (past, complete) = self.past(&head, &base_change)?;
+        let split = |payload: &'_ [u8]| -> Result<_, StoreError> {
+            if payload.is_empty() {
+                return Ok(Vec::new());
+            }
+            let fields = policy.split(collection, payload).map_err(Land::unreadable)?;
+            Ok(fields.into_iter().map(|(name, value)| (name, std::borrow::Cow::Owned(value.into_owned()))).collect())
+        };
+        let mut entries = Vec::with_capacity(past.len());
+        for write in &past {
+            let base = write.base.as_deref().map(split).transpose()?;
+            let fields = split(write.payload.as_deref().unwrap_or_default())?;
+            entries.push(Entry { stamp: write.change.state.stamp.clone(), op: write.change.state.op, fields, base });
+        }
+        let trace = Trace { entries, head: head.stamp.clone(), complete };
+        let was = Content { deleted: base_change.state.op == Op::Delete, fields: split(&base_payload)? };
+        let theirs = Content { deleted: head.op == Op::Delete, fields: split(&head_payload)? };
+        let ours = Content { deleted: arrival.incoming.op == Op::Delete, fields: split(&arrival.payload)? };
+        let merged = merge::merge(Scheme { policy, collection }, &was, &theirs, &ours, &stamp, &trace)
+            .ok_or_else(|| StoreError::Internal("a policy cannot join what it split".to_owned()))?;
+
+        let digest = match (merged.deleted, merged.payload.is_empty()) {
+            (false, false) => policy.digest(collection, &merged.payload).map_err(Land::unreadable)?,
+            _ => Digest::DELETED,
+        };
+        let op = if merged.deleted { Op::Delete } else { Op::Put };
+        let equals = |other_op: Op, other: Digest| op == other_op && digest == other;
+        if !merged.lost {
+            if equals(arrival.incoming.op, arrival.incoming.digest) && stamp > head.stamp {
+                return self.apply(arrival, Some(base.seq), &stamp);
+            }
+            if equals(head.op, head.digest) {
+                self.note(arrival, None)?;
+                return Ok(Verdict::Unchanged);
+            }
+        }
+        let verdict = if merged.lost { Verdict::Superseded } else { Verdict::Merged };
+        let payload = (!merged.payload.is_empty()).then_some(merged.payload);
+        let outcome = Outcome { op, payload, stamp_at: head.stamp.at.max(stamp.at) };
+        self.settle(arrival, Some(base.seq), &stamp, verdict, outcome)
+    }
+
+    /// What replicas wrote to the record since the base, with contents, newest first; and whether that is all.
+    fn past(&mut self, head: &State, base: &Change) -> Result<(Vec<PastWrite>, bool), StoreError> {
+        // What the head says may have been written before a base that lost: then the past goes back to that one's base.
+        let floor = if base.is_effective() { Some(base.state.seq) } else { base.base };
+        let mut past = Vec::new();
+        let mut next = Some(head.seq);
+        for _ in 0..limits::TRACE_MAX {
+            let Some(seq) = next.filter(|seq| Some(*seq) > floor) else { return Ok((past, true)) };
+            let change = self.land.ledger.change(seq)?;
+            next = change.prev;
+            if change.origin == Origin::Replica {
+                let payload = self.land.ledger.payload(seq)?;
+                let base = match change.base {
+                    Some(base) => self.land.content(base)?,
+                    None => None,
+                };
+                past.push(PastWrite { change, payload, base });
+            }
+        }
+        Ok((past, false))
+    }
+
+    /// A reference is added to a record as it is now.
+    fn attach(&mut self, key: &RecordKey, target: &RecordKey, written_at: Instant) -> Result<Answer, StoreError> {
+        let policy = self.land.policy;
+        let target = self
+            .aliases
+            .get(target)
+            .map_or_else(|| target.clone(), |name| RecordKey::new(target.collection, name.clone()));
+        let record = self.land.ledger.record(key)?.filter(|record| record.head.op == Op::Put);
+        let Some(record) = record else {
+            return Ok(Answer::Refused("the record that it belongs to is not known here"));
+        };
+        if self.land.ledger.record(&target)?.is_none_or(|target| target.head.op == Op::Delete) {
+            return Ok(Answer::Refused("the record that it names is not known here"));
+        }
+        let content = self.land.content(record.head.seq)?.unwrap_or_default();
+        let attached = policy.attach(key.collection, &content, &target).map_err(Land::unreadable)?;
+        let Some(payload) = attached else { return Ok(Answer::Refused("records of this kind take no such reference")) };
+        let digest = policy.digest(key.collection, &payload).map_err(Land::unreadable)?;
+        if digest == record.head.digest {
+            return Ok(Answer::Judged(Verdict::Unchanged));
+        }
+        let incoming = Incoming { op: Op::Put, written_at, digest };
+        let (seq, at) = (record.head.seq, record.head.stamp.at);
+        let commit_time = self.land.next_commit_time()?;
+        let stamp = self.stamp(&incoming, Some(at), commit_time);
+        let traffic = self.land.ledger.traffic(self.replica.row, record.row)?;
+        let delivered = Some(record.head.clone());
+        let arrival = Arrival { key: key.clone(), incoming, payload, record: Some(record), traffic, delivered };
+        let verdict = self.apply(&arrival, Some(seq), &stamp)?;
+        // The device holds the parts, not the record that they make: it is told.
+        if let Some(record) = &arrival.record {
+            self.sent.remove(&record.row);
+        }
+        Ok(Answer::Judged(verdict))
+    }
+
+    fn note(&mut self, arrival: &Arrival, upload: Option<Seq>) -> Result<(), StoreError> {
+        match &arrival.record {
+            Some(record) => self.note_row(record.row, arrival, upload),
+            None => Ok(()),
+        }
+    }
+
+    /// Remembers what was exchanged: the instant, and which upload is the replica's last.
+    fn note_row(&mut self, row: RecordRow, arrival: &Arrival, upload: Option<Seq>) -> Result<(), StoreError> {
+        let Incoming { op, written_at, digest } = arrival.incoming;
+        self.sent.insert(row, (op, digest));
+        let before = arrival.traffic.as_ref();
+        let known = before.map(|traffic| traffic.greatest).max(arrival.delivered.as_ref().map(|state| state.public_at));
+        if upload.is_none() && before.is_none() && op == Op::Put && known == Some(written_at) {
+            return Ok(());
+        }
+        let traffic = Traffic {
+            greatest: known.map_or(written_at, |known| known.max(written_at)),
+            last: written_at,
+            tombstone: if op == Op::Delete { Some(written_at) } else { before.and_then(|traffic| traffic.tombstone) },
+            upload: match upload {
+                Some(seq) => Some(Upload { seq, under: self.presented.under() }),
+                None => before.and_then(|traffic| traffic.upload),
+            },
+        };
+        if before == Some(&traffic) {
+            return Ok(());
+        }
+        self.land.ledger.put_traffic(self.replica.row, row, &traffic)
+    }
+}
+
+/// What the record is after a write that did not simply become its head.
+struct Outcome {
+    op: Op,
+    payload: Option<Vec<u8>>,
+    stamp_at: Instant,
+}
+
+/// A write of the past with its contents.
+struct PastWrite {
+    change: Change,
+    payload: Option<Vec<u8>>,
+    base: Option<Vec<u8>>,
+}

@@ -1,0 +1,117 @@
+//! What is new to a replica, up to what one reply can carry.
+
+use std::collections::HashMap;
+
+use tombolo_core::{Coverage, Digest, Op, RANKS};
+
+use super::Presented;
+use crate::ledger::{HeadRow, Ledger, RecordRow, Replica, Traffic};
+use crate::{Delivery, Exchange, StoreError};
+
+/// What one reply delivers, and what the replica holds once it took it.
+pub(crate) struct Page {
+    pub(crate) deliveries: Vec<Delivery>,
+    /// What has to be remembered of the instants that go out.
+    pub(crate) traffic: Vec<(RecordRow, Traffic)>,
+    pub(crate) coverage: Coverage,
+}
+
+/// Whether a request that brings nothing would be given anything.
+pub(crate) fn has_news(
+    ledger: &mut dyn Ledger,
+    request: &Exchange,
+    replica: Option<&Replica>,
+    presented: &Presented,
+) -> Result<bool, StoreError> {
+    let is_new = replica.is_none() && request.presented.is_none();
+    let mut found = false;
+    for (rank, start) in presented.starts().into_iter().enumerate() {
+        ledger.heads_after(rank, start, &mut |head| {
+            found = !(is_new && head.op == Op::Delete);
+            Ok(!found)
+        })?;
+        if found {
+            break;
+        }
+    }
+    Ok(found)
+}
+
+/// Reads the page that follows what was presented, in one snapshot.
+pub(crate) fn read(
+    ledger: &mut dyn Ledger,
+    request: &Exchange,
+    replica: Option<&Replica>,
+    presented: &Presented,
+    sent: &HashMap<RecordRow, (Op, Digest)>,
+) -> Result<Page, StoreError> {
+    let snapshot = ledger.end()?.seq;
+    let starts = presented.starts();
+    let mut ends = starts;
+    let mut heads: Vec<HeadRow> = Vec::new();
+    let mut bytes = 0;
+    for rank in 0..RANKS {
+        let mut is_full = false;
+        ledger.heads_after(rank, starts[rank], &mut |head| {
+            let has_it = !presented.full && sent.get(&head.record) == Some(&(head.op, head.digest));
+            if !has_it {
+                let size = head.payload.len() + head.key.name.as_str().len() + request.delivery_overhead_bytes;
+                is_full = bytes + size > request.page_bytes_max;
+                if is_full {
+                    return Ok(false);
+                }
+                bytes += size;
+            }
+            ends[rank] = head.seq;
+            if !has_it {
+                heads.push(head);
+            }
+            Ok(true)
+        })?;
+        if is_full {
+            break;
+        }
+        ends[rank] = snapshot;
+    }
+    let held = presented.coverage().map_or(tombolo_core::Seq::ZERO, Coverage::complete_to);
+    let before = match presented.coverage() {
+        Some(coverage) if !presented.full => coverage.clone(),
+        _ => Coverage::complete(held),
+    };
+    let coverage = before.after(starts, snapshot, ends);
+    let is_new = presented.full && presented.cursor.is_none() && request.presented.is_none();
+    let mut page = Page { deliveries: Vec::with_capacity(heads.len()), traffic: Vec::new(), coverage };
+    for head in heads {
+        let before = match replica {
+            Some(replica) => ledger.traffic(replica.row, head.record)?,
+            None => None,
+        };
+        // A device that never had a record need not hear that it is gone.
+        if head.op == Op::Delete && is_new && before.is_none() {
+            continue;
+        }
+        deliver(&mut page, request, head, before);
+    }
+    Ok(page)
+}
+
+/// Clients that apply only what is newer than their own take a record when its instant is above the greatest ever
+/// exchanged with them for it; and no more than that, or their own next edit would look older. It is also above the
+/// time that the client presented, below which it would never upload its own edit of the record.
+fn deliver(page: &mut Page, request: &Exchange, head: HeadRow, before: Option<Traffic>) {
+    let least = request.presented.filter(|time| *time <= request.now.to_instant());
+    let instant = match &before {
+        Some(traffic) => traffic.greatest.max(least.unwrap_or(traffic.greatest)).millisecond_later(),
+        None => head.public_at.max(least.map_or(head.public_at, tombolo_core::Instant::millisecond_later)),
+    };
+    // A put that goes out under its public instant, to a replica that never exchanged the record, need not be
+    // remembered: the log says it.
+    if before.is_some() || instant != head.public_at || head.op == Op::Delete {
+        let tombstone = if head.op == Op::Delete { Some(instant) } else { before.as_ref().and_then(|t| t.tombstone) };
+        let upload = before.and_then(|traffic| traffic.upload);
+        page.traffic.push((head.record, Traffic { greatest: instant, last: instant, tombstone, upload }));
+    }
+    let HeadRow { key, op, payload, .. } = head;
+    let payload = if op == Op::Delete { Vec::new() } else { payload };
+    page.deliveries.push(Delivery { key, op, payload, instant });
+}

@@ -1,0 +1,175 @@
+//! What a backend has to be able to do inside one transaction on one space. Private to this crate: the exchange is
+//! written once against it, so that all stores decide alike.
+
+use tombolo_core::merge::State;
+use tombolo_core::{
+    CollectionName, Coverage, Digest, Instant, Op, Origin, RecordKey, RecordName, ReplicaName, Seq, ServerTime, Verdict,
+};
+
+use crate::StoreError;
+
+/// A backend's number for a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct RecordRow(pub(crate) i64);
+
+/// A backend's number for a replica.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct ReplicaRow(pub(crate) i64);
+
+#[derive(Clone, Debug)]
+pub(crate) struct Replica {
+    pub(crate) row: ReplicaRow,
+    /// Its own id of the record that every replica makes for itself.
+    pub(crate) home: Option<RecordName>,
+}
+
+/// A record with its present state.
+#[derive(Clone, Debug)]
+pub(crate) struct Record {
+    pub(crate) row: RecordRow,
+    pub(crate) head: State,
+}
+
+/// A cursor that was given out to a replica: a time to the client, a coverage to us.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct IssuedCursor {
+    /// The time that was given out, in whole milliseconds.
+    pub(crate) token: Instant,
+    /// The cursor that the request presented to which this one answered.
+    pub(crate) parent: Option<Instant>,
+    /// What the client's clock made of the token.
+    pub(crate) alias: Option<Instant>,
+    /// Whether a request without writes acknowledged it. One with writes left a cursor whose parent it is.
+    pub(crate) polled: bool,
+    pub(crate) coverage: Coverage,
+}
+
+/// What was exchanged with one replica for one record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Traffic {
+    /// The greatest instant, sent or seen.
+    pub(crate) greatest: Instant,
+    /// The last instant, sent or seen.
+    pub(crate) last: Instant,
+    /// The instant of the last deletion, sent or seen.
+    pub(crate) tombstone: Option<Instant>,
+    /// The replica's last upload that was stored.
+    pub(crate) upload: Option<Upload>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Upload {
+    pub(crate) seq: Seq,
+    /// The cursor that it was made under.
+    pub(crate) under: Option<Instant>,
+}
+
+/// A change as it is found in the log, without its payload.
+#[derive(Clone, Debug)]
+pub(crate) struct Change {
+    pub(crate) state: State,
+    pub(crate) prev: Option<Seq>,
+    pub(crate) base: Option<Seq>,
+    pub(crate) origin: Origin,
+    pub(crate) verdict: Verdict,
+}
+
+impl Change {
+    /// Whether it was the record's state: what lost or was merged never was.
+    pub(crate) fn is_effective(&self) -> bool {
+        self.origin != Origin::Replica || self.verdict == Verdict::Applied
+    }
+}
+
+/// A change to be appended.
+#[derive(Clone, Debug)]
+pub(crate) struct NewChange<'a> {
+    pub(crate) record: RecordRow,
+    pub(crate) prev: Option<Seq>,
+    pub(crate) base: Option<Seq>,
+    pub(crate) op: Op,
+    pub(crate) origin: Origin,
+    pub(crate) verdict: Verdict,
+    pub(crate) replica: Option<ReplicaRow>,
+    pub(crate) written_at: Instant,
+    pub(crate) stamp_at: Instant,
+    pub(crate) public_at: Instant,
+    pub(crate) digest: Digest,
+    pub(crate) payload: Option<&'a [u8]>,
+}
+
+/// The log's end.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct End {
+    pub(crate) seq: Seq,
+    pub(crate) committed_at: ServerTime,
+}
+
+/// A head that is to be delivered, with its content.
+#[derive(Clone, Debug)]
+pub(crate) struct HeadRow {
+    pub(crate) record: RecordRow,
+    pub(crate) key: RecordKey,
+    pub(crate) seq: Seq,
+    pub(crate) op: Op,
+    pub(crate) public_at: Instant,
+    pub(crate) digest: Digest,
+    pub(crate) payload: Vec<u8>,
+}
+
+/// Another id of a record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Alias {
+    pub(crate) key: RecordKey,
+    pub(crate) of: RecordName,
+}
+
+type Done<T> = Result<T, StoreError>;
+
+pub(crate) trait Ledger {
+    fn end(&mut self) -> Done<End>;
+
+    fn replica(&mut self, name: &ReplicaName) -> Done<Option<Replica>>;
+    /// Adds a replica, forgetting those unseen for longest beyond the limit.
+    fn add_replica(&mut self, name: &ReplicaName, now: ServerTime) -> Done<Replica>;
+    fn set_home(&mut self, replica: ReplicaRow, home: &RecordName) -> Done<()>;
+
+    /// The cursor given out as `time`, or which the replica's clock made `time` of.
+    fn cursor(&mut self, replica: ReplicaRow, time: Instant) -> Done<Option<IssuedCursor>>;
+    fn newest_cursor(&mut self, replica: ReplicaRow) -> Done<Option<IssuedCursor>>;
+    /// Those given out when the head was at `snapshot` or later, oldest first.
+    fn cursors_since(&mut self, replica: ReplicaRow, snapshot: Seq) -> Done<Vec<IssuedCursor>>;
+    /// All that the replica has, oldest first: at most [`tombolo_core::limits::CURSORS_MAX`].
+    fn cursors(&mut self, replica: ReplicaRow) -> Done<Vec<IssuedCursor>>;
+    /// Adds or replaces a cursor, forgetting the oldest beyond the limit.
+    fn put_cursor(&mut self, replica: ReplicaRow, cursor: &IssuedCursor) -> Done<()>;
+
+    fn record(&mut self, key: &RecordKey) -> Done<Option<Record>>;
+    /// The number of a record that may not exist yet.
+    fn record_row(&mut self, key: &RecordKey, rank: usize) -> Done<RecordRow>;
+    fn change(&mut self, seq: Seq) -> Done<Change>;
+    fn payload(&mut self, seq: Seq) -> Done<Option<Vec<u8>>>;
+    /// Appends a change at the next place. One that is effective becomes its record's head; any other is followed by
+    /// the outcome in the same transaction.
+    fn append(&mut self, change: &NewChange<'_>, now: ServerTime) -> Done<Seq>;
+
+    fn traffic(&mut self, replica: ReplicaRow, record: RecordRow) -> Done<Option<Traffic>>;
+    fn put_traffic(&mut self, replica: ReplicaRow, record: RecordRow, traffic: &Traffic) -> Done<()>;
+
+    /// Replaces what a record refers to; writes nothing when it stays the same.
+    fn set_references(&mut self, record: RecordRow, targets: &[RecordRow]) -> Done<()>;
+    fn referrers(&mut self, target: RecordRow) -> Done<Vec<RecordKey>>;
+
+    fn aliases(&mut self) -> Done<Vec<Alias>>;
+    fn put_alias(&mut self, alias: &Alias) -> Done<()>;
+    fn remove_alias(&mut self, key: &RecordKey) -> Done<()>;
+
+    /// The live record that holds `value` in its collection.
+    fn unique_holder(&mut self, collection: CollectionName, value: &[u8]) -> Done<Option<RecordKey>>;
+    fn set_unique(&mut self, record: RecordRow, collection: CollectionName, value: Option<&[u8]>) -> Done<()>;
+
+    /// The heads of `rank` after `after`, in the order of their numbers, until `each` says that it has enough.
+    fn heads_after(&mut self, rank: usize, after: Seq, each: &mut dyn FnMut(HeadRow) -> Done<bool>) -> Done<()>;
+
+    fn add_refusals(&mut self, replica: &ReplicaName, refused: &[crate::Refused], now: ServerTime) -> Done<()>;
+}

@@ -1,0 +1,283 @@
+//! One space of the model.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tombolo_core::merge::State;
+use tombolo_core::{CollectionName, Instant, RecordKey, RecordName, ReplicaName, Seq, ServerTime, Stamp, limits};
+
+use crate::ledger::{
+    Alias, Change, End, HeadRow, IssuedCursor, Ledger, NewChange, Record, RecordRow, Replica, ReplicaRow, Traffic,
+};
+use crate::{LoggedChange, Refused, StoreError};
+
+type Done<T> = Result<T, StoreError>;
+
+#[derive(Clone, Debug)]
+struct Logged {
+    change: Change,
+    record: RecordRow,
+    committed_at: ServerTime,
+    payload: Option<Vec<u8>>,
+}
+
+#[derive(Clone, Debug)]
+struct Row {
+    key: RecordKey,
+    rank: usize,
+    head: Option<Seq>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Space {
+    log: Vec<Logged>,
+    records: Vec<Row>,
+    rows: BTreeMap<RecordKey, RecordRow>,
+    replicas: Vec<(ReplicaName, Replica)>,
+    cursors: BTreeMap<(ReplicaRow, Instant), IssuedCursor>,
+    traffic: BTreeMap<(ReplicaRow, RecordRow), Traffic>,
+    references: BTreeMap<RecordRow, BTreeSet<RecordRow>>,
+    aliases: Vec<Alias>,
+    uniques: BTreeMap<(CollectionName, Vec<u8>), RecordRow>,
+    /// Refused writes, by device, with the time.
+    refusals: Vec<(ReplicaName, Refused, ServerTime)>,
+}
+
+impl Space {
+    pub(super) fn head(&self) -> Seq {
+        Seq::new(self.log.len() as u64)
+    }
+
+    pub(super) fn logged(&self, after: Seq, count_max: usize) -> Vec<LoggedChange> {
+        let newer = self.log.iter().filter(|logged| logged.change.state.seq > after).take(count_max);
+        newer
+            .map(|logged| {
+                let Change { state, prev, base, origin, verdict } = logged.change.clone();
+                LoggedChange {
+                    seq: state.seq,
+                    key: self.row(logged.record).key.clone(),
+                    prev,
+                    base,
+                    op: state.op,
+                    origin,
+                    verdict,
+                    replica: state.stamp.replica,
+                    written_at: state.written_at,
+                    committed_at: logged.committed_at,
+                    payload: logged.payload.clone().unwrap_or_default(),
+                }
+            })
+            .collect()
+    }
+
+    fn row(&self, record: RecordRow) -> &Row {
+        &self.records[usize::try_from(record.0).expect("the model numbers rows from zero")]
+    }
+
+    fn at(&self, seq: Seq) -> Done<&Logged> {
+        let place = usize::try_from(seq.get()).ok().and_then(|place| place.checked_sub(1));
+        place
+            .and_then(|place| self.log.get(place))
+            .ok_or_else(|| StoreError::Corrupt(format!("change {seq} is missing")))
+    }
+
+    fn of_replica(&self, replica: ReplicaRow) -> impl DoubleEndedIterator<Item = &IssuedCursor> {
+        self.cursors.iter().filter(move |((row, _), _)| *row == replica).map(|(_, cursor)| cursor)
+    }
+}
+
+fn number(len: usize) -> i64 {
+    i64::try_from(len).expect("the model stays small")
+}
+
+impl Ledger for Space {
+    fn end(&mut self) -> Done<End> {
+        let committed_at = self.log.last().map_or(ServerTime::from_micros(0), |logged| logged.committed_at);
+        Ok(End { seq: self.head(), committed_at })
+    }
+
+    fn replica(&mut self, name: &ReplicaName) -> Done<Option<Replica>> {
+        Ok(self.replicas.iter().find(|(known, _)| known == name).map(|(_, replica)| replica.clone()))
+    }
+
+    fn add_replica(&mut self, name: &ReplicaName, _: ServerTime) -> Done<Replica> {
+        while self.replicas.len() >= limits::REPLICAS_MAX {
+            let newest = |row: ReplicaRow| self.of_replica(row).next_back().map(|cursor| cursor.token);
+            let oldest = self.replicas.iter().map(|(_, replica)| replica.row).min_by_key(|row| (newest(*row), *row));
+            let Some(oldest) = oldest else { break };
+            self.replicas.retain(|(_, replica)| replica.row != oldest);
+            self.cursors.retain(|(row, _), _| *row != oldest);
+            self.traffic.retain(|(row, _), _| *row != oldest);
+        }
+        let next = self.replicas.iter().map(|(_, replica)| replica.row.0 + 1).max().unwrap_or(0);
+        let replica = Replica { row: ReplicaRow(next), home: None };
+        self.replicas.push((name.clone(), replica.clone()));
+        Ok(replica)
+    }
+
+    fn set_home(&mut self, replica: ReplicaRow, home: &RecordName) -> Done<()> {
+        for (_, known) in self.replicas.iter_mut().filter(|(_, known)| known.row == replica) {
+            known.home = Some(home.clone());
+        }
+        Ok(())
+    }
+
+    fn cursor(&mut self, replica: ReplicaRow, time: Instant) -> Done<Option<IssuedCursor>> {
+        let exact = self.cursors.get(&(replica, time));
+        let alias = || self.of_replica(replica).rev().find(|cursor| cursor.alias == Some(time));
+        Ok(exact.or_else(alias).cloned())
+    }
+
+    fn newest_cursor(&mut self, replica: ReplicaRow) -> Done<Option<IssuedCursor>> {
+        Ok(self.of_replica(replica).next_back().cloned())
+    }
+
+    fn cursors_since(&mut self, replica: ReplicaRow, snapshot: Seq) -> Done<Vec<IssuedCursor>> {
+        Ok(self.of_replica(replica).filter(|cursor| cursor.coverage.snapshot() >= snapshot).cloned().collect())
+    }
+
+    fn cursors(&mut self, replica: ReplicaRow) -> Done<Vec<IssuedCursor>> {
+        Ok(self.of_replica(replica).cloned().collect())
+    }
+
+    fn put_cursor(&mut self, replica: ReplicaRow, cursor: &IssuedCursor) -> Done<()> {
+        self.cursors.insert((replica, cursor.token), cursor.clone());
+        let too_many = self.of_replica(replica).count().saturating_sub(limits::CURSORS_MAX);
+        let oldest: Vec<Instant> = self.of_replica(replica).take(too_many).map(|cursor| cursor.token).collect();
+        for token in oldest {
+            self.cursors.remove(&(replica, token));
+        }
+        Ok(())
+    }
+
+    fn record(&mut self, key: &RecordKey) -> Done<Option<Record>> {
+        let Some(row) = self.rows.get(key).copied() else { return Ok(None) };
+        let Some(head) = self.row(row).head else { return Ok(None) };
+        Ok(Some(Record { row, head: self.at(head)?.change.state.clone() }))
+    }
+
+    fn record_row(&mut self, key: &RecordKey, rank: usize) -> Done<RecordRow> {
+        let row = RecordRow(number(self.records.len()));
+        self.records.push(Row { key: key.clone(), rank, head: None });
+        self.rows.insert(key.clone(), row);
+        Ok(row)
+    }
+
+    fn change(&mut self, seq: Seq) -> Done<Change> {
+        Ok(self.at(seq)?.change.clone())
+    }
+
+    fn payload(&mut self, seq: Seq) -> Done<Option<Vec<u8>>> {
+        Ok(self.at(seq)?.payload.clone())
+    }
+
+    fn append(&mut self, new: &NewChange<'_>, now: ServerTime) -> Done<Seq> {
+        let end = self.end()?;
+        let seq = end.seq.next();
+        let replica = self.replicas.iter().find(|(_, replica)| Some(replica.row) == new.replica);
+        let state = State {
+            seq,
+            op: new.op,
+            stamp: Stamp { at: new.stamp_at, replica: replica.map(|(name, _)| name.clone()), digest: new.digest },
+            written_at: new.written_at,
+            public_at: new.public_at,
+            digest: new.digest,
+        };
+        let change = Change { state, prev: new.prev, base: new.base, origin: new.origin, verdict: new.verdict };
+        if change.is_effective() {
+            let place = usize::try_from(new.record.0).expect("the model numbers rows from zero");
+            self.records[place].head = Some(seq);
+        }
+        self.log.push(Logged {
+            change,
+            record: new.record,
+            committed_at: now.max(ServerTime::from_micros(end.committed_at.micros() + 1)),
+            payload: new.payload.map(<[u8]>::to_vec),
+        });
+        Ok(seq)
+    }
+
+    fn traffic(&mut self, replica: ReplicaRow, record: RecordRow) -> Done<Option<Traffic>> {
+        Ok(self.traffic.get(&(replica, record)).cloned())
+    }
+
+    fn put_traffic(&mut self, replica: ReplicaRow, record: RecordRow, traffic: &Traffic) -> Done<()> {
+        self.traffic.insert((replica, record), traffic.clone());
+        Ok(())
+    }
+
+    fn set_references(&mut self, record: RecordRow, targets: &[RecordRow]) -> Done<()> {
+        self.references.insert(record, targets.iter().copied().collect());
+        Ok(())
+    }
+
+    fn referrers(&mut self, target: RecordRow) -> Done<Vec<RecordKey>> {
+        let referring = self.references.iter().filter(|(_, targets)| targets.contains(&target));
+        Ok(referring.map(|(source, _)| self.row(*source).key.clone()).collect())
+    }
+
+    fn aliases(&mut self) -> Done<Vec<Alias>> {
+        Ok(self.aliases.clone())
+    }
+
+    fn put_alias(&mut self, alias: &Alias) -> Done<()> {
+        match self.aliases.iter_mut().find(|known| known.key == alias.key) {
+            Some(known) => known.of = alias.of.clone(),
+            None => self.aliases.push(alias.clone()),
+        }
+        Ok(())
+    }
+
+    fn remove_alias(&mut self, key: &RecordKey) -> Done<()> {
+        self.aliases.retain(|alias| alias.key != *key);
+        Ok(())
+    }
+
+    fn unique_holder(&mut self, collection: CollectionName, value: &[u8]) -> Done<Option<RecordKey>> {
+        let holder = self.uniques.get(&(collection, value.to_vec()));
+        Ok(holder.map(|row| self.row(*row).key.clone()))
+    }
+
+    fn set_unique(&mut self, record: RecordRow, collection: CollectionName, value: Option<&[u8]>) -> Done<()> {
+        self.uniques.retain(|_, holder| *holder != record);
+        if let Some(value) = value {
+            self.uniques.insert((collection, value.to_vec()), record);
+        }
+        Ok(())
+    }
+
+    fn heads_after(&mut self, rank: usize, after: Seq, each: &mut dyn FnMut(HeadRow) -> Done<bool>) -> Done<()> {
+        let mut heads: Vec<(Seq, usize)> = Vec::new();
+        for (place, row) in self.records.iter().enumerate().filter(|(_, row)| row.rank == rank) {
+            heads.extend(row.head.filter(|head| *head > after).map(|head| (head, place)));
+        }
+        heads.sort_unstable();
+        for (seq, place) in heads {
+            let logged = self.at(seq)?;
+            let State { op, public_at, digest, .. } = logged.change.state;
+            let head = HeadRow {
+                record: RecordRow(number(place)),
+                key: self.records[place].key.clone(),
+                seq,
+                op,
+                public_at,
+                digest,
+                payload: logged.payload.clone().unwrap_or_default(),
+            };
+            if !each(head)? {
+                break;
+            }
+        }
+        debug_assert!(self.records.iter().all(|row| row.head.is_none_or(|head| head <= self.head())));
+        Ok(())
+    }
+
+    fn add_refusals(&mut self, replica: &ReplicaName, refused: &[Refused], now: ServerTime) -> Done<()> {
+        for one in refused {
+            self.refusals.retain(|(device, known, _)| device != replica || known != one);
+            self.refusals.push((replica.clone(), one.clone(), now));
+        }
+        let too_many = self.refusals.len().saturating_sub(limits::REFUSALS_MAX);
+        self.refusals.drain(..too_many);
+        Ok(())
+    }
+}

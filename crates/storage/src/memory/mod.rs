@@ -1,0 +1,111 @@
+//! The model: plain maps, one lock, every transaction on a copy. Nothing is durable. Tests compare the real stores
+//! with it, and use it where a file would only cost time.
+
+mod ledger;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tombolo_core::{Cursor, Fork, Generation, Policy, Resume, Seq, resume};
+
+use crate::exchange::{self, NothingNew};
+use crate::{
+    CheckReport, Exchange, Exchanged, LoggedChange, Logs, Policies, Progress, Reply, SpaceAddress, StoreError, Upkeep,
+};
+use ledger::Space;
+
+/// A store in memory.
+#[derive(Debug)]
+pub struct Memory {
+    spaces: Mutex<BTreeMap<(i64, &'static str), Space>>,
+    generation: Generation,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self { spaces: Mutex::default(), generation: Generation::from_bytes([1; 16]) }
+    }
+}
+
+impl Memory {
+    /// An empty store.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn space<T>(
+        &self,
+        address: SpaceAddress,
+        read: impl FnOnce(&mut Space) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let mut spaces = self.spaces.lock().unwrap_or_else(PoisonError::into_inner);
+        let space = spaces.entry((address.owner.get(), address.purpose.as_str())).or_default();
+        let mut copy = space.clone();
+        let done = read(&mut copy)?;
+        *space = copy;
+        Ok(done)
+    }
+}
+
+fn run(space: &mut Space, request: &Exchange) -> Result<Exchanged, StoreError> {
+    if request.writes.is_empty()
+        && request.refused.is_empty()
+        && let Some(NothingNew { exchanged, acknowledged }) = exchange::poll(space, request)?
+    {
+        if let Some((replica, cursor)) = acknowledged {
+            crate::ledger::Ledger::put_cursor(space, replica.row, &cursor)?;
+        }
+        return Ok(exchanged);
+    }
+    let judged = exchange::push(space, request)?;
+    let page = exchange::read_page(space, request, &judged)?;
+    exchange::issue(space, request, judged, page)
+}
+
+impl Logs for Memory {
+    fn exchange(&self, request: Exchange) -> Reply<'_, Exchanged> {
+        Box::pin(async move { self.space(request.space, |space| run(space, &request)) })
+    }
+
+    fn changes<'a>(
+        &'a self,
+        address: SpaceAddress,
+        _: &'a Arc<dyn Policy>,
+        after: Seq,
+        count_max: usize,
+    ) -> Reply<'a, Vec<LoggedChange>> {
+        Box::pin(async move { self.space(address, |space| Ok(space.logged(after, count_max))) })
+    }
+
+    fn head(&self, address: SpaceAddress) -> Reply<'_, Cursor> {
+        Box::pin(
+            async move { self.space(address, |space| Ok(Cursor { generation: self.generation, seq: space.head() })) },
+        )
+    }
+
+    fn resume(&self, address: SpaceAddress, cursor: Cursor) -> Reply<'_, Resume> {
+        Box::pin(async move {
+            let line = [Fork { generation: self.generation, seq: Seq::ZERO }];
+            self.space(address, |space| Ok(resume(cursor, &line, space.head())))
+        })
+    }
+}
+
+impl Upkeep for Memory {
+    fn ready(&self) -> Reply<'_, ()> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn changed_elsewhere(&self) -> Reply<'_, bool> {
+        Box::pin(async { Ok(false) })
+    }
+
+    fn check(&self, _: Policies, _: Progress) -> Reply<'_, CheckReport> {
+        Box::pin(async { Ok(CheckReport::default()) })
+    }
+
+    fn close(&self) -> Reply<'_, ()> {
+        Box::pin(async { Ok(()) })
+    }
+}

@@ -1,0 +1,136 @@
+//! Opening connections, the schema's migrations, and what SQLite's errors mean here.
+
+use std::fs::OpenOptions;
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+use crate::StoreError;
+
+/// Numbered, applied in order at start, never edited after release.
+const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_initial.sql")];
+
+/// How long a statement waits for another process that holds the database: the command line's writes take milliseconds.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Pages kept in memory per connection, in KiB: heads and inner nodes of a busy space; more is left to the file cache.
+const CACHE_KIB: i64 = 2_048;
+
+/// Statements that stay prepared: there are about forty.
+const STATEMENTS_MAX: usize = 64;
+
+/// Opens the database for writing, and makes it when it is missing, readable by its owner only.
+pub(super) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
+    create_private(path)?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
+    prepare(&connection)?;
+    connection.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;").map_err(failed)?;
+    // Checkpoints run beside the commits, not inside them: see checkpoint.rs.
+    connection.execute_batch("PRAGMA wal_autocheckpoint = 0; PRAGMA foreign_keys = ON;").map_err(failed)?;
+    Ok(connection)
+}
+
+/// Opens the database for reading.
+pub(super) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
+    prepare(&connection)?;
+    Ok(connection)
+}
+
+fn prepare(connection: &Connection) -> Result<(), StoreError> {
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    connection.pragma_update(None, "cache_size", -CACHE_KIB).map_err(failed)
+}
+
+#[cfg(unix)]
+fn create_private(path: &Path) -> Result<(), StoreError> {
+    use std::os::unix::fs::OpenOptionsExt;
+    // SQLite gives its -wal and -shm files the mode of the database.
+    let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    ignore_existing(made)
+}
+
+#[cfg(not(unix))]
+fn create_private(path: &Path) -> Result<(), StoreError> {
+    ignore_existing(OpenOptions::new().write(true).create_new(true).open(path))
+}
+
+fn ignore_existing(made: std::io::Result<std::fs::File>) -> Result<(), StoreError> {
+    match made {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::StorageFull => Err(StoreError::Full),
+        Err(error) => Err(StoreError::Io(Box::new(error))),
+    }
+}
+
+/// Brings the schema up to this version.
+///
+/// # Errors
+/// [`StoreError::Newer`] when a later version of Tombolo wrote the database: it is left as it is.
+pub(super) fn migrate(connection: &Connection) -> Result<(), StoreError> {
+    let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
+    let version = || connection.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0)).map_err(failed);
+    if version()? == known {
+        return Ok(());
+    }
+    connection.execute_batch("BEGIN IMMEDIATE").map_err(failed)?;
+    let migrated = version().and_then(|found| {
+        if found > known {
+            return Err(StoreError::Newer { found, known });
+        }
+        let done =
+            usize::try_from(found).map_err(|_| StoreError::Corrupt("its schema version is negative".to_owned()))?;
+        for migration in &MIGRATIONS[done..] {
+            connection.execute_batch(migration).map_err(failed)?;
+        }
+        connection.pragma_update(None, "user_version", known).map_err(failed)
+    });
+    let end = if migrated.is_ok() { "COMMIT" } else { "ROLLBACK" };
+    let ended = connection.execute_batch(end).map_err(failed);
+    migrated.and(ended)
+}
+
+/// What an error of SQLite means to the caller.
+pub(super) fn failed(error: rusqlite::Error) -> StoreError {
+    let code = error.sqlite_error_code();
+    match code {
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Busy,
+        Some(ErrorCode::DiskFull) => StoreError::Full,
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => StoreError::Corrupt(error.to_string()),
+        Some(
+            ErrorCode::SystemIoFailure
+            | ErrorCode::CannotOpen
+            | ErrorCode::ReadOnly
+            | ErrorCode::PermissionDenied
+            | ErrorCode::FileLockingProtocolFailed
+            | ErrorCode::OutOfMemory
+            | ErrorCode::NoLargeFileSupport,
+        ) => StoreError::Io(Box::new(error)),
+        _ => match error {
+            rusqlite::Error::InvalidColumnType(..)
+            | rusqlite::Error::FromSqlConversionFailure(..)
+            | rusqlite::Error::IntegralValueOutOfRange(..)
+            | rusqlite::Error::Utf8Error(..) => StoreError::Corrupt(error.to_string()),
+            error => StoreError::Internal(error.to_string()),
+        },
+    }
+}
+
+/// The same failure for another who waited for the same commit.
+pub(super) fn again(error: &StoreError) -> StoreError {
+    match error {
+        StoreError::Busy => StoreError::Busy,
+        StoreError::Full => StoreError::Full,
+        StoreError::Io(source) => StoreError::Io(source.to_string().into()),
+        StoreError::Corrupt(what) => StoreError::Corrupt(what.clone()),
+        StoreError::Newer { found, known } => StoreError::Newer { found: *found, known: *known },
+        StoreError::InUse => StoreError::InUse,
+        StoreError::Closed => StoreError::Closed,
+        StoreError::Internal(what) => StoreError::Internal(what.clone()),
+    }
+}

@@ -1,0 +1,677 @@
+//! One space inside one transaction of SQLite.
+
+use rusqlite::types::Type;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use tombolo_core::merge::State;
+use tombolo_core::{
+    CollectionName, Coverage, Digest, Instant, Op, Origin, Page, Policy, RANKS, RecordKey, RecordName, ReplicaName,
+    Seq, ServerTime, SpaceId, Stamp, UserId, Verdict, limits,
+};
+
+use super::connection::failed;
+use crate::StoreError;
+use crate::ledger::{
+    Alias, Change, End, HeadRow, IssuedCursor, Ledger, NewChange, Record, RecordRow, Replica, ReplicaRow, Traffic,
+    Upload,
+};
+
+type Done<T> = Result<T, StoreError>;
+
+pub(super) struct SqliteLedger<'a> {
+    connection: &'a Connection,
+    space: SpaceId,
+    actor: UserId,
+    policy: &'a dyn Policy,
+    /// The ordinal of this run of history; zero where nothing is written.
+    generation: i64,
+    /// The log's end, once read; written back by [`Self::finish`].
+    end: Option<End>,
+    is_longer: bool,
+}
+
+impl<'a> SqliteLedger<'a> {
+    pub(super) fn new(
+        connection: &'a Connection,
+        space: SpaceId,
+        actor: UserId,
+        policy: &'a dyn Policy,
+        generation: i64,
+    ) -> Self {
+        Self { connection, space, actor, policy, generation, end: None, is_longer: false }
+    }
+
+    /// Writes the log's new end.
+    pub(super) fn finish(self) -> Done<()> {
+        let Some(end) = self.end.filter(|_| self.is_longer) else { return Ok(()) };
+        self.run(
+            "UPDATE spaces SET head_seq = ?2, head_time = ?3, generation = ?4 WHERE id = ?1",
+            params![self.space.get(), int(end.seq), end.committed_at.micros(), self.generation],
+        )
+    }
+
+    fn run(&self, sql: &str, params: impl rusqlite::Params) -> Done<()> {
+        self.connection.prepare_cached(sql).and_then(|mut statement| statement.execute(params)).map_err(failed)?;
+        Ok(())
+    }
+
+    fn one<T>(
+        &self,
+        sql: &str,
+        params: impl rusqlite::Params,
+        read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Done<Option<T>> {
+        let mut statement = self.connection.prepare_cached(sql).map_err(failed)?;
+        statement.query_row(params, read).optional().map_err(failed)
+    }
+
+    fn all<T>(
+        &self,
+        sql: &str,
+        params: impl rusqlite::Params,
+        read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Done<Vec<T>> {
+        let mut statement = self.connection.prepare_cached(sql).map_err(failed)?;
+        let rows = statement.query_map(params, read).map_err(failed)?;
+        rows.collect::<rusqlite::Result<Vec<T>>>().map_err(failed)
+    }
+
+    fn collection(&self, name: &str) -> Done<CollectionName> {
+        let known = self.policy.collections().iter().find(|collection| collection.as_str() == name);
+        known
+            .copied()
+            .ok_or_else(|| StoreError::Corrupt("a record is of a kind that its protocol does not know".to_owned()))
+    }
+
+    fn key(&self, collection: &str, name: &str) -> Done<RecordKey> {
+        let name = RecordName::parse(name).map_err(|_| StoreError::Corrupt("a record's name is no name".to_owned()))?;
+        Ok(RecordKey::new(self.collection(collection)?, name))
+    }
+
+    fn damaged(&self, seq: Seq, what: &str) -> StoreError {
+        StoreError::Corrupt(format!("change {seq} of space {}: {what}", self.space))
+    }
+
+    /// Notes where this generation takes over, at its first change in a space.
+    fn fork(&mut self, end: End) -> Done<()> {
+        self.run(
+            "INSERT INTO forks (space, generation, seq)
+             SELECT ?1, ?2, ?3 WHERE (SELECT generation FROM spaces WHERE id = ?1) <> ?2
+             ON CONFLICT DO NOTHING",
+            params![self.space.get(), self.generation, int(end.seq)],
+        )
+    }
+}
+
+/// The columns of [`read_change`], of a change `c` with its replica `p`.
+macro_rules! change_columns {
+    () => {
+        "c.seq, c.op, c.stamp_at, c.written_at, c.public_at, c.digest, p.name, c.prev, c.base, c.origin, c.verdict"
+    };
+}
+
+fn read_change(row: &Row<'_>) -> rusqlite::Result<Change> {
+    let replica: Option<String> = row.get(6)?;
+    let digest = Digest::from_bytes(row.get(5)?);
+    let state = State {
+        seq: seq(row, 0)?,
+        op: op(row, 1)?,
+        stamp: Stamp { at: nanos(row, 2)?, replica: replica.and_then(|name| ReplicaName::parse(&name).ok()), digest },
+        written_at: instant(row, 3)?,
+        public_at: millis(row, 4)?,
+        digest,
+    };
+    Ok(Change {
+        state,
+        prev: seq_opt(row, 7)?,
+        base: seq_opt(row, 8)?,
+        origin: origin(row, 9)?,
+        verdict: verdict(row, 10)?,
+    })
+}
+
+fn read_cursor(row: &Row<'_>) -> rusqlite::Result<IssuedCursor> {
+    let pages: Option<Vec<u8>> = row.get(6)?;
+    let pages = pages.map_or_else(|| Some(Vec::new()), |bytes| decode_pages(&bytes)).ok_or_else(|| bad(6))?;
+    let parent: Option<i64> = row.get(1)?;
+    let alias: Option<[u8; 12]> = row.get(2)?;
+    Ok(IssuedCursor {
+        token: millis(row, 0)?,
+        parent: parent.map(|parent| from_millis(parent).ok_or_else(|| bad(1))).transpose()?,
+        alias: alias.map(|alias| Instant::from_bytes(alias).ok_or_else(|| bad(2))).transpose()?,
+        polled: row.get(3)?,
+        coverage: Coverage::with_pages(seq(row, 4)?, pages),
+    })
+}
+
+macro_rules! cursor_columns {
+    () => {
+        "token, parent, alias, polled, complete, snapshot, pages"
+    };
+}
+
+impl Ledger for SqliteLedger<'_> {
+    fn end(&mut self) -> Done<End> {
+        if let Some(end) = self.end {
+            return Ok(end);
+        }
+        let read = |row: &Row<'_>| Ok(End { seq: seq(row, 0)?, committed_at: ServerTime::from_micros(row.get(1)?) });
+        let end = self.one("SELECT head_seq, head_time FROM spaces WHERE id = ?1", [self.space.get()], read)?;
+        let end = end.ok_or_else(|| StoreError::Internal("a space vanished".to_owned()))?;
+        self.end = Some(end);
+        Ok(end)
+    }
+
+    fn replica(&mut self, name: &ReplicaName) -> Done<Option<Replica>> {
+        let read = |row: &Row<'_>| Ok((ReplicaRow(row.get(0)?), row.get::<_, Option<String>>(1)?));
+        let found = self.one(
+            "SELECT id, home FROM replicas WHERE space = ?1 AND name = ?2",
+            params![self.space.get(), name.as_str()],
+            read,
+        )?;
+        let home = |home: &str| {
+            RecordName::parse(home).map_err(|_| StoreError::Corrupt("a replica's home is no name".to_owned()))
+        };
+        found.map(|(row, own)| Ok(Replica { row, home: own.as_deref().map(home).transpose()? })).transpose()
+    }
+
+    fn add_replica(&mut self, name: &ReplicaName, now: ServerTime) -> Done<Replica> {
+        let space = self.space.get();
+        let too_many = self.all(
+            "SELECT r.id FROM replicas r WHERE r.space = ?1
+             ORDER BY (SELECT max(token) FROM cursors c WHERE c.replica = r.id) DESC, r.id DESC LIMIT 1000 OFFSET ?2",
+            params![space, count(limits::REPLICAS_MAX - 1)],
+            |row| row.get::<_, i64>(0),
+        )?;
+        for replica in too_many {
+            for sql in [
+                "DELETE FROM traffic WHERE replica = ?1",
+                "DELETE FROM cursors WHERE replica = ?1",
+                "DELETE FROM replicas WHERE id = ?1",
+            ] {
+                self.run(sql, [replica])?;
+            }
+        }
+        self.run(
+            "INSERT INTO replicas (space, name, added_at) VALUES (?1, ?2, ?3)",
+            params![space, name.as_str(), now.micros()],
+        )?;
+        Ok(Replica { row: ReplicaRow(self.connection.last_insert_rowid()), home: None })
+    }
+
+    fn set_home(&mut self, replica: ReplicaRow, home: &RecordName) -> Done<()> {
+        self.run("UPDATE replicas SET home = ?2 WHERE id = ?1", params![replica.0, home.as_str()])
+    }
+
+    fn cursor(&mut self, replica: ReplicaRow, time: Instant) -> Done<Option<IssuedCursor>> {
+        if let Some(token) = to_millis(time) {
+            let sql = concat!("SELECT ", cursor_columns!(), " FROM cursors WHERE replica = ?1 AND token = ?2");
+            if let Some(cursor) = self.one(sql, params![replica.0, token], read_cursor)? {
+                return Ok(Some(cursor));
+            }
+        }
+        let sql = concat!(
+            "SELECT ",
+            cursor_columns!(),
+            " FROM cursors WHERE replica = ?1 AND alias = ?2 ORDER BY token DESC LIMIT 1"
+        );
+        self.one(sql, params![replica.0, time.to_bytes()], read_cursor)
+    }
+
+    fn newest_cursor(&mut self, replica: ReplicaRow) -> Done<Option<IssuedCursor>> {
+        let sql = concat!("SELECT ", cursor_columns!(), " FROM cursors WHERE replica = ?1 ORDER BY token DESC LIMIT 1");
+        self.one(sql, [replica.0], read_cursor)
+    }
+
+    fn cursors_since(&mut self, replica: ReplicaRow, snapshot: Seq) -> Done<Vec<IssuedCursor>> {
+        // Snapshots never fall while tokens grow, so the newest are read until one is older.
+        let sql = concat!("SELECT ", cursor_columns!(), " FROM cursors WHERE replica = ?1 ORDER BY token DESC");
+        let mut statement = self.connection.prepare_cached(sql).map_err(failed)?;
+        let mut rows = statement.query([replica.0]).map_err(failed)?;
+        let mut since = Vec::new();
+        while let Some(row) = rows.next().map_err(failed)? {
+            let cursor = read_cursor(row).map_err(failed)?;
+            if cursor.coverage.snapshot() < snapshot {
+                break;
+            }
+            since.push(cursor);
+        }
+        since.reverse();
+        Ok(since)
+    }
+
+    fn cursors(&mut self, replica: ReplicaRow) -> Done<Vec<IssuedCursor>> {
+        let sql = concat!("SELECT ", cursor_columns!(), " FROM cursors WHERE replica = ?1 ORDER BY token");
+        self.all(sql, [replica.0], read_cursor)
+    }
+
+    fn put_cursor(&mut self, replica: ReplicaRow, cursor: &IssuedCursor) -> Done<()> {
+        let token = whole_millis(cursor.token);
+        let pages = Some(encode_pages(cursor.coverage.pages())).filter(|pages| !pages.is_empty());
+        self.run(
+            "INSERT INTO cursors (replica, token, parent, alias, polled, complete, snapshot, pages)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+             ON CONFLICT DO UPDATE SET alias = excluded.alias, polled = excluded.polled",
+            params![
+                replica.0,
+                token,
+                cursor.parent.map(whole_millis),
+                cursor.alias.map(Instant::to_bytes),
+                cursor.polled,
+                int(cursor.coverage.complete_to()),
+                int(cursor.coverage.snapshot()),
+                pages
+            ],
+        )?;
+        // Once in a while is enough: the bound is on what is kept, and one more delete per push would cost as much as
+        // the insert.
+        if token % 64 == 0 {
+            self.run(
+                "DELETE FROM cursors WHERE replica = ?1 AND token <=
+                 (SELECT token FROM cursors WHERE replica = ?1 ORDER BY token DESC LIMIT 1 OFFSET ?2)",
+                params![replica.0, count(limits::CURSORS_MAX)],
+            )?;
+        }
+        Ok(())
+    }
+
+    fn record(&mut self, key: &RecordKey) -> Done<Option<Record>> {
+        let sql = concat!(
+            "SELECT ",
+            change_columns!(),
+            ", r.id FROM records r JOIN changes c ON c.space = r.space AND c.seq = r.seq
+             LEFT JOIN replicas p ON p.id = c.replica
+             WHERE r.space = ?1 AND r.collection = ?2 AND r.name = ?3"
+        );
+        let params = params![self.space.get(), key.collection.as_str(), key.name.as_str()];
+        self.one(sql, params, |row| Ok(Record { row: RecordRow(row.get(11)?), head: read_change(row)?.state }))
+    }
+
+    fn record_row(&mut self, key: &RecordKey, rank: usize) -> Done<RecordRow> {
+        let sql = "INSERT INTO records (space, collection, name, rank, seq) VALUES (?1, ?2, ?3, ?4, ?5)";
+        // It gets its place at once, so that the index on heads is written only once.
+        let seq = self.end()?.seq.next();
+        let params = params![self.space.get(), key.collection.as_str(), key.name.as_str(), small(rank), int(seq)];
+        self.run(sql, params)?;
+        Ok(RecordRow(self.connection.last_insert_rowid()))
+    }
+
+    fn change(&mut self, seq: Seq) -> Done<Change> {
+        let sql = concat!(
+            "SELECT ",
+            change_columns!(),
+            " FROM changes c LEFT JOIN replicas p ON p.id = c.replica WHERE c.space = ?1 AND c.seq = ?2"
+        );
+        let found = self.one(sql, params![self.space.get(), int(seq)], read_change)?;
+        found.ok_or_else(|| self.damaged(seq, "it is missing"))
+    }
+
+    fn payload(&mut self, seq: Seq) -> Done<Option<Vec<u8>>> {
+        let sql = "SELECT payload, checksum FROM changes WHERE space = ?1 AND seq = ?2";
+        let read = |row: &Row<'_>| Ok((row.get::<_, Option<Vec<u8>>>(0)?, row.get::<_, u32>(1)?));
+        let found = self.one(sql, params![self.space.get(), int(seq)], read)?;
+        let (payload, checksum) = found.ok_or_else(|| self.damaged(seq, "it is missing"))?;
+        if checksum != checksum_of(payload.as_deref()) {
+            return Err(self.damaged(seq, "its content is not what was written"));
+        }
+        Ok(payload)
+    }
+
+    fn append(&mut self, change: &NewChange<'_>, now: ServerTime) -> Done<Seq> {
+        let end = self.end()?;
+        if !self.is_longer {
+            self.fork(end)?;
+        }
+        let seq = end.seq.next();
+        let committed_at = now.max(ServerTime::from_micros(end.committed_at.micros() + 1));
+        self.run(
+            "INSERT INTO changes (space, seq, record, prev, base, committed_at, written_at, stamp_at, public_at, actor,
+                 replica, op, origin, verdict, digest, checksum, payload)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
+            params![
+                self.space.get(),
+                int(seq),
+                change.record.0,
+                change.prev.map(int),
+                change.base.map(int),
+                committed_at.micros(),
+                change.written_at.to_bytes(),
+                i64::try_from(change.stamp_at.nanos())
+                    .map_err(|_| StoreError::Internal("a stamp is beyond 2262".to_owned()))?,
+                whole_millis(change.public_at),
+                self.actor.get(),
+                change.replica.map(|replica| replica.0),
+                op_code(change.op),
+                origin_code(change.origin),
+                verdict_code(change.verdict),
+                change.digest.to_bytes(),
+                checksum_of(change.payload),
+                change.payload
+            ],
+        )?;
+        let is_effective = change.origin != Origin::Replica || change.verdict == Verdict::Applied;
+        if is_effective && change.prev.is_some() {
+            self.run("UPDATE records SET seq = ?2 WHERE id = ?1", params![change.record.0, int(seq)])?;
+        }
+        self.end = Some(End { seq, committed_at });
+        self.is_longer = true;
+        Ok(seq)
+    }
+
+    fn traffic(&mut self, replica: ReplicaRow, record: RecordRow) -> Done<Option<Traffic>> {
+        let sql =
+            "SELECT greatest, last, tombstone, upload, upload_under FROM traffic WHERE replica = ?1 AND record = ?2";
+        self.one(sql, params![replica.0, record.0], |row| {
+            let tombstone: Option<[u8; 12]> = row.get(2)?;
+            let under: Option<i64> = row.get(4)?;
+            let under = under.map(|under| from_millis(under).ok_or_else(|| bad(4))).transpose()?;
+            Ok(Traffic {
+                greatest: instant(row, 0)?,
+                last: instant(row, 1)?,
+                tombstone: tombstone.map(|bytes| Instant::from_bytes(bytes).ok_or_else(|| bad(2))).transpose()?,
+                upload: seq_opt(row, 3)?.map(|seq| Upload { seq, under }),
+            })
+        })
+    }
+
+    fn put_traffic(&mut self, replica: ReplicaRow, record: RecordRow, traffic: &Traffic) -> Done<()> {
+        // A page may be read before another request of the same device is judged, and noted after it.
+        self.run(
+            "INSERT INTO traffic (replica, record, greatest, last, tombstone, upload, upload_under)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+             ON CONFLICT DO UPDATE SET greatest = max(greatest, excluded.greatest), last = excluded.last,
+                 tombstone = coalesce(excluded.tombstone, tombstone),
+                 upload_under = CASE WHEN coalesce(upload, 0) > coalesce(excluded.upload, 0) THEN upload_under ELSE excluded.upload_under END,
+                 upload = CASE WHEN coalesce(upload, 0) > coalesce(excluded.upload, 0) THEN upload ELSE excluded.upload END",
+            params![
+                replica.0,
+                record.0,
+                traffic.greatest.to_bytes(),
+                traffic.last.to_bytes(),
+                traffic.tombstone.map(Instant::to_bytes),
+                traffic.upload.map(|upload| int(upload.seq)),
+                traffic.upload.and_then(|upload| upload.under).map(whole_millis)
+            ],
+        )
+    }
+
+    fn set_references(&mut self, record: RecordRow, targets: &[RecordRow]) -> Done<()> {
+        let had = self.all("SELECT target FROM refs WHERE source = ?1 ORDER BY target", [record.0], |row| {
+            row.get(0).map(RecordRow)
+        })?;
+        for target in had.iter().filter(|target| !targets.contains(target)) {
+            self.run("DELETE FROM refs WHERE source = ?1 AND target = ?2", params![record.0, target.0])?;
+        }
+        for target in targets.iter().filter(|target| !had.contains(target)) {
+            self.run("INSERT INTO refs (source, target) VALUES (?1, ?2)", params![record.0, target.0])?;
+        }
+        Ok(())
+    }
+
+    fn referrers(&mut self, target: RecordRow) -> Done<Vec<RecordKey>> {
+        let sql = "SELECT r.collection, r.name FROM refs f JOIN records r ON r.id = f.source WHERE f.target = ?1 ORDER BY r.id";
+        let found = self.all(sql, [target.0], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))?;
+        found.iter().map(|(collection, name)| self.key(collection, name)).collect()
+    }
+
+    fn aliases(&mut self) -> Done<Vec<Alias>> {
+        let sql = "SELECT collection, name, canonical FROM aliases WHERE space = ?1 ORDER BY ordinal";
+        let read = |row: &Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?));
+        let found = self.all(sql, [self.space.get()], read)?;
+        let alias = |(collection, name, canonical): &(String, String, String)| {
+            Ok(Alias { key: self.key(collection, name)?, of: self.key(collection, canonical)?.name })
+        };
+        found.iter().map(alias).collect()
+    }
+
+    fn put_alias(&mut self, alias: &Alias) -> Done<()> {
+        self.run(
+            "INSERT INTO aliases (space, collection, name, canonical, ordinal)
+             VALUES (?1, ?2, ?3, ?4, (SELECT coalesce(max(ordinal), 0) + 1 FROM aliases WHERE space = ?1))
+             ON CONFLICT DO UPDATE SET canonical = excluded.canonical",
+            params![self.space.get(), alias.key.collection.as_str(), alias.key.name.as_str(), alias.of.as_str()],
+        )
+    }
+
+    fn remove_alias(&mut self, key: &RecordKey) -> Done<()> {
+        self.run(
+            "DELETE FROM aliases WHERE space = ?1 AND collection = ?2 AND name = ?3",
+            params![self.space.get(), key.collection.as_str(), key.name.as_str()],
+        )
+    }
+
+    fn unique_holder(&mut self, collection: CollectionName, value: &[u8]) -> Done<Option<RecordKey>> {
+        let sql = "SELECT r.name FROM uniques u JOIN records r ON r.id = u.record
+                   WHERE u.space = ?1 AND u.collection = ?2 AND u.value = ?3";
+        let found =
+            self.one(sql, params![self.space.get(), collection.as_str(), value], |row| row.get::<_, String>(0))?;
+        found.map(|name| self.key(collection.as_str(), &name)).transpose()
+    }
+
+    fn set_unique(&mut self, record: RecordRow, collection: CollectionName, value: Option<&[u8]>) -> Done<()> {
+        let sql = "DELETE FROM uniques WHERE record = ?1 AND (?2 IS NULL OR value <> ?2)";
+        self.run(sql, params![record.0, value])?;
+        let Some(value) = value else { return Ok(()) };
+        self.run(
+            "INSERT INTO uniques (space, collection, value, record) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT DO UPDATE SET record = excluded.record",
+            params![self.space.get(), collection.as_str(), value, record.0],
+        )
+    }
+
+    fn heads_after(&mut self, rank: usize, after: Seq, each: &mut dyn FnMut(HeadRow) -> Done<bool>) -> Done<()> {
+        let sql = "SELECT r.id, r.collection, r.name, c.seq, c.op, c.public_at, c.digest, c.payload, c.checksum
+                   FROM records r JOIN changes c ON c.space = r.space AND c.seq = r.seq
+                   WHERE r.space = ?1 AND r.rank = ?2 AND r.seq > ?3 ORDER BY r.seq";
+        let mut statement = self.connection.prepare_cached(sql).map_err(failed)?;
+        let mut rows = statement.query(params![self.space.get(), small(rank), int(after)]).map_err(failed)?;
+        while let Some(row) = rows.next().map_err(failed)? {
+            let head = self.read_head(row)?;
+            if !each(head)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn add_refusals(&mut self, replica: &ReplicaName, refused: &[crate::Refused], now: ServerTime) -> Done<()> {
+        for one in refused {
+            self.run(
+                "INSERT OR REPLACE INTO refusals (user_id, device, record, kind, reason, at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                params![self.actor.get(), replica.as_str(), one.record, one.kind, one.reason, now.micros()],
+            )?;
+        }
+        self.run(
+            "DELETE FROM refusals WHERE user_id = ?1 AND id <=
+             (SELECT id FROM refusals WHERE user_id = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)",
+            params![self.actor.get(), count(limits::REFUSALS_MAX)],
+        )
+    }
+}
+
+impl SqliteLedger<'_> {
+    fn read_head(&self, row: &Row<'_>) -> Done<HeadRow> {
+        let text = |index| row.get_ref(index).and_then(|value| Ok(value.as_str()?)).map_err(failed);
+        let seq = seq(row, 3).map_err(failed)?;
+        let payload = row.get_ref(7).and_then(|value| Ok(value.as_blob_or_null()?)).map_err(failed)?;
+        if row.get::<_, u32>(8).map_err(failed)? != checksum_of(payload) {
+            return Err(self.damaged(seq, "its content is not what was written"));
+        }
+        Ok(HeadRow {
+            record: RecordRow(row.get(0).map_err(failed)?),
+            key: self.key(text(1)?, text(2)?)?,
+            seq,
+            op: op(row, 4).map_err(failed)?,
+            public_at: millis(row, 5).map_err(failed)?,
+            digest: Digest::from_bytes(row.get(6).map_err(failed)?),
+            payload: payload.unwrap_or_default().to_vec(),
+        })
+    }
+
+    /// The log's changes after `after`, with all that they hold.
+    pub(super) fn logged(&self, after: Seq, count_max: usize) -> Done<Vec<crate::LoggedChange>> {
+        let sql = concat!(
+            "SELECT ",
+            change_columns!(),
+            ", c.committed_at, c.payload, r.collection, r.name
+             FROM changes c JOIN records r ON r.id = c.record LEFT JOIN replicas p ON p.id = c.replica
+             WHERE c.space = ?1 AND c.seq > ?2 ORDER BY c.seq LIMIT ?3"
+        );
+        let found = self.all(sql, params![self.space.get(), int(after), count(count_max)], |row| {
+            let payload: Option<Vec<u8>> = row.get(12)?;
+            Ok((
+                read_change(row)?,
+                row.get::<_, i64>(11)?,
+                payload,
+                row.get::<_, String>(13)?,
+                row.get::<_, String>(14)?,
+            ))
+        })?;
+        let logged =
+            |(change, committed_at, payload, collection, name): (Change, i64, Option<Vec<u8>>, String, String)| {
+                Ok(crate::LoggedChange {
+                    seq: change.state.seq,
+                    key: self.key(&collection, &name)?,
+                    prev: change.prev,
+                    base: change.base,
+                    op: change.state.op,
+                    origin: change.origin,
+                    verdict: change.verdict,
+                    replica: change.state.stamp.replica,
+                    written_at: change.state.written_at,
+                    committed_at: ServerTime::from_micros(committed_at),
+                    payload: payload.unwrap_or_default(),
+                })
+            };
+        found.into_iter().map(logged).collect()
+    }
+}
+
+pub(super) fn checksum_of(payload: Option<&[u8]>) -> u32 {
+    payload.map_or(0, crc32fast::hash)
+}
+
+fn bad(column: usize) -> rusqlite::Error {
+    rusqlite::Error::InvalidColumnType(column, "out of range".to_owned(), Type::Null)
+}
+
+fn int(seq: Seq) -> i64 {
+    i64::try_from(seq.get()).unwrap_or(i64::MAX)
+}
+
+fn small(rank: usize) -> i64 {
+    debug_assert!(rank < RANKS);
+    i64::try_from(rank).unwrap_or(i64::MAX)
+}
+
+fn count(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+fn seq(row: &Row<'_>, column: usize) -> rusqlite::Result<Seq> {
+    u64::try_from(row.get::<_, i64>(column)?).map(Seq::new).map_err(|_| bad(column))
+}
+
+fn seq_opt(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Seq>> {
+    row.get::<_, Option<i64>>(column)?.map(|_| seq(row, column)).transpose()
+}
+
+fn instant(row: &Row<'_>, column: usize) -> rusqlite::Result<Instant> {
+    Instant::from_bytes(row.get(column)?).ok_or_else(|| bad(column))
+}
+
+fn nanos(row: &Row<'_>, column: usize) -> rusqlite::Result<Instant> {
+    Instant::from_nanos(row.get::<_, i64>(column)?.into()).ok_or_else(|| bad(column))
+}
+
+fn millis(row: &Row<'_>, column: usize) -> rusqlite::Result<Instant> {
+    from_millis(row.get(column)?).ok_or_else(|| bad(column))
+}
+
+fn from_millis(millis: i64) -> Option<Instant> {
+    Instant::from_nanos(i128::from(millis) * 1_000_000)
+}
+
+/// `None` when it is not in whole milliseconds.
+fn to_millis(instant: Instant) -> Option<i64> {
+    (instant == instant.ceil_to_millis()).then(|| whole_millis(instant))
+}
+
+fn whole_millis(instant: Instant) -> i64 {
+    i64::try_from(instant.nanos().div_euclid(1_000_000)).unwrap_or(i64::MAX)
+}
+
+fn op_code(op: Op) -> i64 {
+    match op {
+        Op::Put => 0,
+        Op::Delete => 1,
+    }
+}
+
+fn op(row: &Row<'_>, column: usize) -> rusqlite::Result<Op> {
+    match row.get(column)? {
+        0 => Ok(Op::Put),
+        1 => Ok(Op::Delete),
+        _ => Err(bad(column)),
+    }
+}
+
+fn origin_code(origin: Origin) -> i64 {
+    match origin {
+        Origin::Replica => 0,
+        Origin::Outcome => 1,
+        Origin::Derived => 2,
+    }
+}
+
+fn origin(row: &Row<'_>, column: usize) -> rusqlite::Result<Origin> {
+    match row.get(column)? {
+        0 => Ok(Origin::Replica),
+        1 => Ok(Origin::Outcome),
+        2 => Ok(Origin::Derived),
+        _ => Err(bad(column)),
+    }
+}
+
+fn verdict_code(verdict: Verdict) -> i64 {
+    match verdict {
+        Verdict::Applied => 0,
+        Verdict::Merged => 1,
+        Verdict::Superseded => 2,
+        Verdict::Unchanged => 3,
+    }
+}
+
+fn verdict(row: &Row<'_>, column: usize) -> rusqlite::Result<Verdict> {
+    match row.get(column)? {
+        0 => Ok(Verdict::Applied),
+        1 => Ok(Verdict::Merged),
+        2 => Ok(Verdict::Superseded),
+        _ => Err(bad(column)),
+    }
+}
+
+/// Five numbers a page: its snapshot, then each rank's bounds.
+const PAGE_NUMBERS: usize = 1 + 2 * RANKS;
+
+fn encode_pages(pages: &[Page]) -> Vec<u8> {
+    let numbers = |page: &Page| {
+        let mut numbers = vec![page.snapshot];
+        numbers.extend(page.spans.iter().flat_map(|(from, to)| [*from, *to]));
+        numbers
+    };
+    pages.iter().flat_map(numbers).flat_map(|seq| seq.get().to_be_bytes()).collect()
+}
+
+fn decode_pages(bytes: &[u8]) -> Option<Vec<Page>> {
+    let number = |bytes: &[u8]| {
+        let number = u64::from_be_bytes(bytes.try_into().ok()?);
+        (i64::try_from(number).is_ok()).then(|| Seq::new(number))
+    };
+    let page = |bytes: &[u8]| {
+        let numbers = bytes.chunks(8).map(number).collect::<Option<Vec<Seq>>>()?;
+        let spans = std::array::from_fn(|rank| (numbers[1 + 2 * rank], numbers[2 + 2 * rank]));
+        Some(Page { snapshot: numbers[0], spans })
+    };
+    let whole = bytes.len().is_multiple_of(8 * PAGE_NUMBERS);
+    whole.then(|| bytes.chunks(8 * PAGE_NUMBERS).map(page).collect())?
+}

@@ -1,0 +1,223 @@
+//! The one thread that writes. It drains its queue, runs each job in a savepoint, commits them together, then answers:
+//! one sync to disk serves everyone who waits (group commit), and nobody waits for company.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot};
+use tombolo_core::Env;
+
+use super::checkpoint::Checkpointer;
+use super::connection::{again, failed, open_writer};
+use crate::StoreError;
+
+/// Jobs that may wait: a few seconds of work. More would only be answered after their clients gave up.
+const QUEUE_MAX: usize = 1_024;
+/// Jobs of one commit: above this, the first would wait for the last longer than for a sync to disk.
+const GROUP_MAX: usize = 256;
+
+/// Called once the fate of the job's transaction is known.
+type Answer = Box<dyn FnOnce(Result<(), &StoreError>) + Send>;
+/// A job that failed: why, for the others; its own client was told.
+struct Failed(StoreError);
+/// Does the work on a connection, or passes on why there is none. `Err` asks to undo what it did.
+type Work = Box<dyn FnOnce(Result<&Connection, StoreError>) -> Result<Answer, Failed> + Send>;
+
+/// Looks at the connection, and answers by itself.
+type Look = Box<dyn FnOnce(Result<&Connection, StoreError>) + Send>;
+
+enum Job {
+    /// Runs inside the group's transaction.
+    Write(Work),
+    /// Runs between transactions.
+    Beside(Look),
+    /// Ends the thread, once all before it is done.
+    Close(oneshot::Sender<Result<(), StoreError>>),
+}
+
+/// A handle on the writing thread.
+#[derive(Clone, Debug)]
+pub(super) struct Writer {
+    queue: mpsc::Sender<Job>,
+}
+
+impl Writer {
+    pub(super) fn start(path: PathBuf, mut connection: Connection, env: &Arc<dyn Env>) -> Self {
+        let (queue, jobs) = mpsc::channel(QUEUE_MAX);
+        let checkpointer = Checkpointer::start(path.clone(), &mut connection, env);
+        let mut thread = Thread { path, connection: Some(connection), jobs, checkpointer };
+        env.spawn("tombolo-writer", Box::new(move || thread.run()));
+        Self { queue }
+    }
+
+    /// Runs `work` in the next transaction, and answers after its commit reached the disk.
+    ///
+    /// Once it is queued, the work is done whether or not anybody still waits for the answer.
+    pub(super) async fn write<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
+        let (answer, answered) = oneshot::channel();
+        let job = Job::Write(Box::new(move |connection| match connection.and_then(work) {
+            Ok(value) => Ok(Box::new(move |fate| drop(answer.send(fate.map(|()| value).map_err(again))))),
+            Err(error) => {
+                let failed = Failed(again(&error));
+                drop(answer.send(Err(error)));
+                Err(failed)
+            }
+        }));
+        self.queue.send(job).await.map_err(|_| StoreError::Closed)?;
+        answered.await.map_err(|_| StoreError::Internal("the writer dropped a job: see the log".to_owned()))?
+    }
+
+    /// Runs `work` on the writing connection between transactions.
+    pub(super) async fn beside<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
+        let (answer, answered) = oneshot::channel();
+        let job = Job::Beside(Box::new(move |connection| drop(answer.send(connection.and_then(work)))));
+        self.queue.send(job).await.map_err(|_| StoreError::Closed)?;
+        answered.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// Commits what waits, folds the log file into the database and ends the thread.
+    pub(super) async fn close(&self) -> Result<(), StoreError> {
+        let (answer, answered) = oneshot::channel();
+        self.queue.send(Job::Close(answer)).await.map_err(|_| StoreError::Closed)?;
+        answered.await.map_err(|_| StoreError::Closed)?
+    }
+}
+
+struct Thread {
+    path: PathBuf,
+    /// `None` while the disk does not let us open it again.
+    connection: Option<Connection>,
+    jobs: mpsc::Receiver<Job>,
+    checkpointer: Checkpointer,
+}
+
+impl Thread {
+    fn run(&mut self) {
+        let mut next = self.jobs.blocking_recv();
+        while let Some(job) = next.take() {
+            match job {
+                Job::Write(work) => next = self.group(work),
+                Job::Beside(work) => work(self.connection()),
+                Job::Close(answer) => {
+                    self.jobs.close();
+                    let closed = self.checkpointer.finish(self.connection.take());
+                    drop(answer.send(closed));
+                    return;
+                }
+            }
+            if next.is_none() {
+                next = self.jobs.blocking_recv();
+            }
+        }
+    }
+
+    fn connection(&mut self) -> Result<&Connection, StoreError> {
+        if self.connection.is_none() {
+            let mut connection = open_writer(&self.path)?;
+            self.checkpointer.watch(&mut connection);
+            self.connection = Some(connection);
+        }
+        self.connection.as_ref().ok_or(StoreError::Closed)
+    }
+
+    /// Runs `first` and what waits behind it in one transaction. Returns the job that did not belong to it.
+    fn group(&mut self, first: Work) -> Option<Job> {
+        let begun =
+            self.connection().and_then(|connection| connection.execute_batch("BEGIN IMMEDIATE").map_err(failed));
+        if let Err(error) = begun {
+            tracing::error!(%error, "no transaction could be begun");
+            drop(first(Err(error)));
+            return None;
+        }
+        let mut answers = Vec::new();
+        let mut next = Some(Job::Write(first));
+        let mut lost = None;
+        while let Some(Job::Write(work)) = next.take() {
+            match self.run_one(work) {
+                Ok(Some(answer)) => answers.push(answer),
+                Ok(None) => {}
+                Err(error) => {
+                    lost = Some(error);
+                    break;
+                }
+            }
+            if answers.len() < GROUP_MAX {
+                next = self.jobs.try_recv().ok();
+            }
+        }
+        let fate = match lost {
+            Some(error) => Err(error),
+            None => self.commit(),
+        };
+        if let Err(error) = &fate {
+            tracing::error!(%error, jobs = answers.len(), "a commit failed; nothing of it was acknowledged");
+            self.recover(error);
+        }
+        for answer in answers {
+            answer(fate.as_ref().copied());
+        }
+        if fate.is_ok() {
+            self.checkpointer.after_commit(self.connection.as_ref());
+        }
+        next
+    }
+
+    /// Runs one job in its savepoint. `Err` when the whole transaction is gone.
+    fn run_one(&self, work: Work) -> Result<Option<Answer>, StoreError> {
+        let connection = self.connection.as_ref().ok_or(StoreError::Closed)?;
+        let sql =
+            |sql: &str| connection.prepare_cached(sql).and_then(|mut statement| statement.execute([])).map_err(failed);
+        sql("SAVEPOINT job")?;
+        let ran = catch_unwind(AssertUnwindSafe(|| work(Ok(connection))));
+        // A full disk or an I/O error may have ended the transaction that the other jobs are in.
+        if connection.is_autocommit() {
+            return Err(match ran {
+                Ok(Err(Failed(error))) => error,
+                _ => StoreError::Io("the transaction was ended by an error of the disk".into()),
+            });
+        }
+        match ran {
+            Ok(Ok(answer)) => {
+                sql("RELEASE job")?;
+                Ok(Some(answer))
+            }
+            Ok(Err(Failed(_))) => {
+                sql("ROLLBACK TO job")?;
+                sql("RELEASE job")?;
+                Ok(None)
+            }
+            Err(_panic) => {
+                tracing::error!("a job of the writer panicked; it was undone, the others go on");
+                sql("ROLLBACK TO job")?;
+                sql("RELEASE job")?;
+                Ok(None)
+            }
+        }
+    }
+
+    fn commit(&self) -> Result<(), StoreError> {
+        let connection = self.connection.as_ref().ok_or(StoreError::Closed)?;
+        connection.prepare_cached("COMMIT").and_then(|mut statement| statement.execute([])).map_err(failed)?;
+        Ok(())
+    }
+
+    /// After a failed commit: back to a connection that can be trusted.
+    fn recover(&mut self, error: &StoreError) {
+        let Some(connection) = &self.connection else { return };
+        let open = !connection.is_autocommit();
+        let rolled_back = !open || connection.execute_batch("ROLLBACK").is_ok();
+        if !rolled_back || !matches!(error, StoreError::Busy | StoreError::Full) {
+            self.connection = None;
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! Keeping a store: is it well, did another process write, is it whole.
+
+use std::sync::Arc;
+
+use tombolo_core::{Policy, Purpose};
+
+use crate::Reply;
+
+/// What a check of the whole store found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CheckReport {
+    /// Spaces read.
+    pub spaces: u64,
+    /// Records read.
+    pub records: u64,
+    /// Changes read.
+    pub changes: u64,
+    /// Each fault, in words that name what and where and hold no content.
+    pub faults: Vec<String>,
+}
+
+/// How the records of each protocol are read.
+pub type Policies = Vec<(Purpose, Arc<dyn Policy>)>;
+
+/// Called with what was done and what there is to do, in changes.
+pub type Progress = Box<dyn FnMut(u64, u64) + Send>;
+
+/// Keeping a store.
+///
+/// # Contract
+/// `check` reads everything and changes nothing. After `close`, every call answers
+/// [`StoreError::Closed`](crate::StoreError::Closed).
+pub trait Upkeep: Send + Sync {
+    /// Whether the store can be written to now.
+    fn ready(&self) -> Reply<'_, ()>;
+
+    /// Whether another process committed since the last call. What was remembered of credentials is then stale.
+    fn changed_elsewhere(&self) -> Reply<'_, bool>;
+
+    /// Reads everything: the file's structure, each log's order, each head, each payload. At most a thousand faults
+    /// are named.
+    fn check(&self, policies: Policies, progress: Progress) -> Reply<'_, CheckReport>;
+
+    /// Ends the store cleanly: what waits is committed, and the log file is folded into the database.
+    fn close(&self) -> Reply<'_, ()>;
+}
+
+/// A store: everything that the service needs kept.
+pub trait Store: crate::Logs + crate::Accounts + Upkeep {}
+
+impl<T: crate::Logs + crate::Accounts + Upkeep> Store for T {}
