@@ -32,3 +32,16 @@ pub const CURSOR_MARGIN_MIN: Duration = Duration::from_secs(60);
 
 /// Refused writes kept per user for the operator; the oldest go first.
 pub const REFUSALS_MAX: usize = 1_000;
+
+/// Verified tokens remembered in memory, about 150 bytes each: more devices than one process serves. The one unused
+/// for longest is forgotten first and costs its next request one verification.
+pub const RIGHT_TOKENS_MAX: usize = 10_000;
+/// Wrong secrets under a known prefix that are remembered, so that a device with an old token costs one verification
+/// and not one per request. Oldest first out.
+pub const WRONG_TOKENS_MAX: usize = 1_000;
+/// Secrets that wait for their verification. At some 20 ms each the last one waits for a little over a second.
+pub const VERIFICATIONS_WAITING_MAX: usize = 64;
+/// Wrong tokens that one address may present in a minute: a mistyped token on a handful of devices that retry.
+pub const WRONG_TOKENS_PER_MINUTE: u32 = 30;
+/// Addresses whose wrong tokens are counted one by one, about 50 bytes each; beyond it the rest share one count.
+pub const COUNTED_ADDRESSES_MAX: usize = 10_000;

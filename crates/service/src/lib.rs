@@ -1,1 +1,16 @@
-//! Placeholder.
+//! What one can do with Tombolo.
+//!
+//! [`Keyring`] makes tokens and recognises them. The service knows no HTTP and no SQL: it is given a store and an
+//! [`Env`](tombolo_core::Env), and answers in values. A refused token is a value ([`Access::Refused`]); that the store
+//! cannot be asked is an error ([`ServiceError`]).
+//!
+//! This crate must never read a clock, make randomness or start a thread but through `Env`.
+
+mod error;
+mod keyring;
+mod password;
+mod remembered;
+mod wrong_tokens;
+
+pub use error::ServiceError;
+pub use keyring::{Access, Caller, Denial, Keyring, Made, NewToken};
