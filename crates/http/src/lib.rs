@@ -1,1 +1,5 @@
-//! Placeholder.
+//! Everything of Tombolo that speaks HTTP.
+
+mod network;
+
+pub use network::{Network, NetworkError};

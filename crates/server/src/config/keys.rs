@@ -1,0 +1,197 @@
+//! Every key of the configuration: its name, what it may be, what it means, and how it is taken in.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use tombolo_http::Network;
+
+use super::{Config, LogFormat};
+
+/// A key of the configuration.
+pub(crate) struct Key {
+    /// Its name, `section.key` or `key`.
+    pub(crate) name: &'static str,
+    /// What it may be, as the end of the sentence "it takes …".
+    pub(crate) takes: &'static str,
+    /// Its default as it stands in a file.
+    pub(crate) default: &'static str,
+    /// What it decides.
+    pub(crate) meaning: &'static str,
+    /// Whether a list is taken.
+    pub(crate) is_list: bool,
+    set: fn(&mut Config, &Value) -> Option<()>,
+}
+
+/// A value as it was said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Value {
+    /// One text; for a list its items stand between commas.
+    Text(String),
+    /// A TOML array.
+    List(Vec<String>),
+}
+
+/// All keys, in the order in which they are documented.
+pub(crate) const KEYS: &[Key] = &[
+    Key {
+        name: "data",
+        takes: "a folder, written out (~ is left to the shell)",
+        default: "\"~/.local/share/tombolo\"",
+        meaning: "The data folder. The default is `tombolo` in the XDG data folder, or `/data` in a container.",
+        is_list: false,
+        set: |config, value| {
+            let folder = value.text().filter(|folder| !folder.is_empty() && !folder.starts_with('~'))?;
+            config.data = PathBuf::from(folder);
+            Some(())
+        },
+    },
+    Key {
+        name: "database",
+        takes: "the path of a SQLite file, or sqlite://PATH; PostgreSQL is not in this version",
+        default: "\"tombolo.db\"",
+        meaning: "The database file. A relative path starts at the data folder.",
+        is_list: false,
+        set: |config, value| {
+            let text = value.text()?;
+            let path = text.strip_prefix("sqlite://").unwrap_or(text);
+            if path.is_empty() || path.contains("://") {
+                return None;
+            }
+            config.database = Some(PathBuf::from(path));
+            Some(())
+        },
+    },
+    Key {
+        name: "listen",
+        takes: "one or more of ADDRESS:PORT, such as 127.0.0.1:3030 or [::]:3030",
+        default: "[\"0.0.0.0:3030\"]",
+        meaning: "Where the server listens. Port 0 takes a free port.",
+        is_list: true,
+        set: |config, value| {
+            config.listen = value.items(|item| item.parse::<SocketAddr>().ok())?;
+            (!config.listen.is_empty()).then_some(())
+        },
+    },
+    Key {
+        name: "public_url",
+        takes: "a URL that begins with http:// or https://",
+        default: "\"\"",
+        meaning: "The address under which devices reach the server, as `tombolo token` prints it.",
+        is_list: false,
+        set: |config, value| {
+            let url = value.text()?.trim_end_matches('/');
+            let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://")).unwrap_or_default();
+            let good = !rest.is_empty() && !rest.contains(|c: char| c.is_whitespace() || c.is_control());
+            config.public_url = good.then(|| url.to_owned());
+            (good || url.is_empty()).then_some(())
+        },
+    },
+    Key {
+        name: "trusted_proxies",
+        takes: "addresses or networks, such as 127.0.0.1 or 10.0.0.0/8",
+        default: "[]",
+        meaning: "Proxies whose `X-Forwarded-For` is believed. From any other address it is ignored.",
+        is_list: true,
+        set: |config, value| {
+            config.trusted_proxies = value.items(|item| Network::parse(item).ok())?;
+            Some(())
+        },
+    },
+    Key {
+        name: "allow_signup",
+        takes: "true or false",
+        default: "false",
+        meaning: "Whether people may add themselves. No protocol of this version offers it.",
+        is_list: false,
+        set: |config, value| {
+            config.allow_signup = value.switch()?;
+            Some(())
+        },
+    },
+    Key {
+        name: "log.format",
+        takes: "text or json",
+        default: "\"text\"",
+        meaning: "The form of the log, which goes to standard error.",
+        is_list: false,
+        set: |config, value| {
+            config.log.format = match value.text()? {
+                "text" => LogFormat::Text,
+                "json" => LogFormat::Json,
+                _ => return None,
+            };
+            Some(())
+        },
+    },
+    Key {
+        name: "log.level",
+        takes: "off, error, warn, info, debug or trace",
+        default: "\"info\"",
+        meaning: "The least that is logged.",
+        is_list: false,
+        set: |config, value| {
+            config.log.level = match value.text()? {
+                "off" => None,
+                "error" => Some(tracing::Level::ERROR),
+                "warn" => Some(tracing::Level::WARN),
+                "info" => Some(tracing::Level::INFO),
+                "debug" => Some(tracing::Level::DEBUG),
+                "trace" => Some(tracing::Level::TRACE),
+                _ => return None,
+            };
+            Some(())
+        },
+    },
+    Key {
+        name: "protocols.tickit",
+        takes: "true or false",
+        default: "true",
+        meaning: "Whether the Tickit task manager is served.",
+        is_list: false,
+        set: |config, value| {
+            config.protocols.tickit = value.switch()?;
+            Some(())
+        },
+    },
+];
+
+impl Key {
+    /// The key called `name`.
+    pub(crate) fn find(name: &str) -> Option<&'static Self> {
+        KEYS.iter().find(|key| key.name == name)
+    }
+
+    /// The environment variable that sets it.
+    pub(crate) fn variable(&self) -> String {
+        format!("TOMBOLO_{}", self.name.replace('.', "_").to_uppercase())
+    }
+
+    /// Takes `value` in; `None`, when it is not what the key takes.
+    pub(super) fn set(&self, config: &mut Config, value: &Value) -> Option<()> {
+        if !self.is_list && matches!(value, Value::List(_)) {
+            return None;
+        }
+        (self.set)(config, value)
+    }
+}
+
+impl Value {
+    fn text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text.trim()),
+            Self::List(_) => None,
+        }
+    }
+
+    fn switch(&self) -> Option<bool> {
+        self.text()?.parse().ok()
+    }
+
+    /// The items of a list, each read by `read`; `None` when one cannot be read.
+    fn items<T>(&self, read: impl Fn(&str) -> Option<T>) -> Option<Vec<T>> {
+        match self {
+            Self::Text(text) => text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(read).collect(),
+            Self::List(items) => items.iter().map(|item| read(item.trim())).collect(),
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! What the operator decides, and where it was said.
+//!
+//! One table ([`KEYS`]) holds every key with its meaning. A key can be set in the configuration file, in the
+//! environment and on the command line, in rising order of strength; whatever is unknown or unreadable is an error
+//! that names the key and the place.
+
+mod keys;
+mod sources;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+pub(crate) use keys::{KEYS, Key};
+pub(crate) use sources::{Environment, Overrides};
+use tombolo_http::Network;
+
+/// The configuration, complete.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Config {
+    /// The data folder.
+    pub(crate) data: PathBuf,
+    /// The database file; `None` for `tombolo.db` in the data folder.
+    database: Option<PathBuf>,
+    /// Where the server listens; never empty.
+    pub(crate) listen: Vec<SocketAddr>,
+    /// The address under which devices reach the server, without a slash at its end.
+    pub(crate) public_url: Option<String>,
+    /// Proxies whose word on the client's address counts.
+    pub(crate) trusted_proxies: Vec<Network>,
+    /// Whether people may add themselves.
+    pub(crate) allow_signup: bool,
+    /// How the log is written.
+    pub(crate) log: LogConfig,
+    /// Which protocols are served.
+    pub(crate) protocols: Protocols,
+}
+
+/// How the log is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LogConfig {
+    /// Its form.
+    pub(crate) format: LogFormat,
+    /// The least that is written; `None` for nothing.
+    pub(crate) level: Option<tracing::Level>,
+}
+
+/// The form of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Which protocols are served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Protocols {
+    /// The Tickit task manager's.
+    pub(crate) tickit: bool,
+}
+
+/// Why the configuration cannot be used: which key, said where, and what is allowed.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct ConfigError(String);
+
+impl Config {
+    /// The file in the data folder that is read when no other is named.
+    pub(crate) const FILE_NAME: &'static str = "tombolo.toml";
+
+    /// Reads the configuration from the file, the environment and the command line.
+    ///
+    /// The file is the one that the command line names, else the one in `TOMBOLO_CONFIG`, else `tombolo.toml` in the
+    /// data folder if there is one.
+    ///
+    /// # Errors
+    /// [`ConfigError`] when a named file is missing or no TOML, a key is unknown, or a value is not allowed.
+    pub(crate) fn load(environment: &Environment, overrides: &Overrides) -> Result<Self, ConfigError> {
+        let stronger: Vec<_> =
+            environment.assignments()?.into_iter().chain(overrides.assignments(KEYS)?).collect();
+        let mut config = Self::defaults(environment);
+        // Applied a first time to learn the data folder, in which the file may lie.
+        for assignment in &stronger {
+            assignment.apply(&mut config)?;
+        }
+        let Some(file) = sources::find_file(environment, overrides, &config.data) else { return Ok(config) };
+        let mut config = Self::defaults(environment);
+        for assignment in sources::read_file(&file)?.iter().chain(&stronger) {
+            assignment.apply(&mut config)?;
+        }
+        Ok(config)
+    }
+
+    /// The database file.
+    pub(crate) fn database(&self) -> PathBuf {
+        self.data.join(self.database.as_deref().unwrap_or(Path::new("tombolo.db")))
+    }
+
+    fn defaults(environment: &Environment) -> Self {
+        Self {
+            data: environment.default_data(),
+            database: None,
+            listen: vec![SocketAddr::from(([0, 0, 0, 0], 3030))],
+            public_url: None,
+            trusted_proxies: Vec::new(),
+            allow_signup: false,
+            log: LogConfig { format: LogFormat::Text, level: Some(tracing::Level::INFO) },
+            protocols: Protocols { tickit: true },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

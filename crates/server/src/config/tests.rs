@@ -1,0 +1,138 @@
+use super::*;
+
+struct Setting {
+    environment: Environment,
+    overrides: Overrides,
+    folder: PathBuf,
+}
+
+impl Setting {
+    /// A setting whose data folder is new, empty and called after the test.
+    fn new(name: &str) -> Self {
+        let folder = std::env::temp_dir().join(format!("tombolo-config-{}-{name}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let mut environment = Environment::default();
+        environment.variables.insert("TOMBOLO_DATA".to_owned(), folder.to_str().unwrap().to_owned());
+        Self { environment, overrides: Overrides::default(), folder }
+    }
+
+    fn file(self, text: &str) -> Self {
+        std::fs::write(self.folder.join(Config::FILE_NAME), text).unwrap();
+        self
+    }
+
+    fn variable(mut self, name: &str, value: &str) -> Self {
+        self.environment.variables.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    fn set(mut self, text: &str) -> Self {
+        self.overrides.set.push(text.to_owned());
+        self
+    }
+
+    fn load(&self) -> Result<Config, ConfigError> {
+        Config::load(&self.environment, &self.overrides)
+    }
+
+    fn error(&self) -> String {
+        self.load().unwrap_err().to_string()
+    }
+}
+
+impl Drop for Setting {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+#[test]
+fn nothing_said_means_the_defaults() {
+    let setting = Setting::new("defaults");
+    let config = setting.load().unwrap();
+    assert_eq!(config.listen, [SocketAddr::from(([0, 0, 0, 0], 3030))]);
+    assert_eq!(config.database(), setting.folder.join("tombolo.db"));
+    assert!(config.protocols.tickit);
+}
+
+#[test]
+fn the_command_line_wins_over_the_environment_over_the_file() {
+    let file = "listen = '127.0.0.1:1, [::1]:2'\n[log]\nlevel = 'warn'\nformat = 'json'\n";
+    let setting = Setting::new("strength").file(file);
+    assert_eq!(setting.load().unwrap().listen.len(), 2);
+    assert_eq!(setting.load().unwrap().log.level, Some(tracing::Level::WARN));
+    let setting = setting.variable("TOMBOLO_LOG_LEVEL", "error");
+    assert_eq!(setting.load().unwrap().log.level, Some(tracing::Level::ERROR));
+    let mut setting = setting.set("log.level=off").set("listen=127.0.0.1:3");
+    assert_eq!(setting.load().unwrap().log, LogConfig { format: LogFormat::Json, level: None });
+    assert_eq!(setting.load().unwrap().listen, [SocketAddr::from(([127, 0, 0, 1], 3))]);
+    setting.overrides.flags.push(("--listen", "listen", "127.0.0.1:4".to_owned()));
+    assert_eq!(setting.load().unwrap().listen, [SocketAddr::from(([127, 0, 0, 1], 4))]);
+}
+
+#[test]
+fn lists_are_arrays_or_stand_between_commas() {
+    let array = Setting::new("array").file("trusted_proxies = ['10.0.0.0/8', '::1']");
+    let commas = Setting::new("commas").variable("TOMBOLO_TRUSTED_PROXIES", "10.0.0.0/8,::1,");
+    assert_eq!(array.load().unwrap().trusted_proxies, commas.load().unwrap().trusted_proxies);
+    assert_eq!(array.load().unwrap().trusted_proxies.len(), 2);
+}
+
+#[test]
+fn an_error_names_the_key_the_place_and_what_is_allowed() {
+    let check = |setting: Setting, parts: &[&str]| {
+        let error = setting.error();
+        for part in parts {
+            assert!(error.contains(part), "{part} is missing in: {error}");
+        }
+    };
+    check(Setting::new("e1").file("lisen = ''"), &["unknown key lisen", "tombolo.toml", "listen"]);
+    check(Setting::new("e2").file("[log]\nlevle = ''"), &["unknown key log.levle", "log.level"]);
+    check(Setting::new("e3").file("[logs]\nlevel = ''"), &["unknown key logs"]);
+    check(Setting::new("e4").file("listen = 3030"), &["listen", "tombolo.toml", "ADDRESS:PORT"]);
+    check(Setting::new("e5").file("log = 'json'"), &["unknown key log"]);
+    check(Setting::new("e6").file("listen = ["), &["tombolo.toml"]);
+    check(Setting::new("e7").variable("TOMBOLO_LOG_LEVEL", "loud"), &["log.level", "TOMBOLO_LOG_LEVEL", "trace"]);
+    check(Setting::new("e8").variable("TOMBOLO_PORT", "1"), &["TOMBOLO_PORT", "TOMBOLO_LISTEN"]);
+    check(Setting::new("e9").set("allow_signup=yes"), &["allow_signup", "--set", "true or false"]);
+    check(Setting::new("e10").set("nothing"), &["--set", "KEY=VALUE"]);
+    check(Setting::new("e11").set("listen="), &["listen", "ADDRESS:PORT"]);
+    check(Setting::new("e12").set("public_url=example.org"), &["public_url", "https://"]);
+    check(Setting::new("e13").set("trusted_proxies=proxy"), &["trusted_proxies", "10.0.0.0/8"]);
+    check(Setting::new("e14").file("data = ['a']"), &["data", "a folder"]);
+    check(Setting::new("e15").variable("TOMBOLO_CONFIG", "/nowhere/tombolo.toml"), &["/nowhere/tombolo.toml"]);
+}
+
+#[test]
+fn a_database_is_sqlite_and_its_password_is_not_shown() {
+    let at = |text: &str| Setting::new("database").set(&format!("database={text}")).load().map(|c| c.database());
+    assert_eq!(at("/srv/t.db").unwrap(), Path::new("/srv/t.db"));
+    assert_eq!(at("sqlite:///srv/t.db").unwrap(), Path::new("/srv/t.db"));
+    let error = at("postgres://me:hunter2@host/db").unwrap_err().to_string();
+    assert!(error.contains("PostgreSQL is not in this version") && !error.contains("hunter2"), "{error}");
+}
+
+#[test]
+fn the_data_folder_follows_the_system() {
+    let check = |variables: &[(&str, &str)], is_container: bool, expected: &str| {
+        let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let environment = Environment { variables, is_container };
+        assert_eq!(environment.default_data(), Path::new(expected));
+    };
+    check(&[("HOME", "/home/ann")], false, "/home/ann/.local/share/tombolo");
+    check(&[("HOME", "/home/ann"), ("XDG_DATA_HOME", "/x")], false, "/x/tombolo");
+    check(&[("HOME", "/home/ann"), ("XDG_DATA_HOME", "relative")], false, "/home/ann/.local/share/tombolo");
+    check(&[("HOME", "/root")], true, "/data");
+}
+
+#[test]
+fn every_key_is_documented() {
+    let document = include_str!("../../../../docs/configuration.md");
+    for key in KEYS {
+        let row = format!("| `{}` | `{}` | `{}` |", key.name, key.variable(), key.default);
+        assert!(document.contains(&row), "docs/configuration.md lacks: {row}");
+        assert!(document.contains(key.meaning), "docs/configuration.md lacks: {}", key.meaning);
+    }
+    let rows = document.lines().filter(|line| line.starts_with("| `")).count();
+    assert_eq!(rows, KEYS.len(), "docs/configuration.md has a row for each key, and no other");
+}
