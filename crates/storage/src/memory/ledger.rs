@@ -47,6 +47,11 @@ impl Space {
         Seq::new(self.log.len() as u64)
     }
 
+    /// The refused writes, newest first.
+    pub(super) fn refusals(&self) -> impl Iterator<Item = &(ReplicaName, Refused, ServerTime)> {
+        self.refusals.iter().rev()
+    }
+
     pub(super) fn logged(&self, after: Seq, count_max: usize) -> Vec<LoggedChange> {
         let newer = self.log.iter().filter(|logged| logged.change.state.seq > after).take(count_max);
         newer

@@ -1,6 +1,7 @@
 //! The model: plain maps, one lock, every transaction on a copy. Nothing is durable. Tests compare the real stores
 //! with it, and use it where a file would only cost time.
 
+mod accounts;
 mod ledger;
 
 use std::collections::BTreeMap;
@@ -18,12 +19,13 @@ use ledger::Space;
 #[derive(Debug)]
 pub struct Memory {
     spaces: Mutex<BTreeMap<(i64, &'static str), Space>>,
+    register: Mutex<accounts::Register>,
     generation: Generation,
 }
 
 impl Default for Memory {
     fn default() -> Self {
-        Self { spaces: Mutex::default(), generation: Generation::from_bytes([1; 16]) }
+        Self { spaces: Mutex::default(), register: Mutex::default(), generation: Generation::from_bytes([1; 16]) }
     }
 }
 

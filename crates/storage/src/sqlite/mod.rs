@@ -3,6 +3,7 @@
 //! One thread writes and groups what waits into one commit; a few threads read, each from a snapshot; checkpoints run
 //! beside them. An acknowledgement follows the commit, with `synchronous=FULL`.
 
+mod accounts;
 mod check;
 mod checkpoint;
 mod connection;

@@ -1,0 +1,192 @@
+//! Users, credentials and refusals in memory.
+
+use std::sync::{MutexGuard, PoisonError};
+
+use tombolo_core::{CredentialId, Name, ServerTime, UserId};
+
+use super::Memory;
+use crate::{Accounts, Added, Credential, FoundCredential, NewCredential, Refusal, Reply, StoreError, User};
+
+/// Rows in the order of their ids: a user's id is its place, from 1.
+#[derive(Debug, Default)]
+pub(super) struct Register {
+    users: Vec<User>,
+    credentials: Vec<Row>,
+    credentials_made: i64,
+}
+
+#[derive(Debug)]
+struct Row {
+    id: CredentialId,
+    new: NewCredential,
+    last_used_at: Option<ServerTime>,
+}
+
+impl Register {
+    fn user(&self, id: UserId) -> Option<&User> {
+        self.users.iter().find(|user| user.id == id)
+    }
+
+    fn is_enabled(&self, id: UserId) -> bool {
+        self.user(id).is_some_and(|user| user.disabled_at.is_none())
+    }
+
+    fn add_user(&mut self, name: &Name, email: Option<&str>, now: ServerTime) -> Added<UserId> {
+        if self.users.iter().any(|user| user.name == *name) {
+            return Added::NameTaken;
+        }
+        let before = self.users.last().map_or(0, |user| user.id.get());
+        let id = UserId::new(before + 1);
+        let email = email.map(str::to_owned);
+        self.users.push(User { id, name: name.clone(), email, created_at: now, disabled_at: None });
+        Added::New(id)
+    }
+
+    fn add_credential(&mut self, new: NewCredential) -> Result<Added<CredentialId>, StoreError> {
+        if self.credentials.iter().any(|row| row.new.user == new.user && row.new.name == new.name) {
+            return Ok(Added::NameTaken);
+        }
+        if self.user(new.user).is_none() || self.credentials.iter().any(|row| row.new.prefix == new.prefix) {
+            return Err(StoreError::Internal("a credential of nobody, or of a taken prefix".to_owned()));
+        }
+        self.credentials_made += 1;
+        let id = CredentialId::new(self.credentials_made);
+        self.credentials.push(Row { id, new, last_used_at: None });
+        Ok(Added::New(id))
+    }
+
+    fn credentials(&self, user: Option<UserId>) -> Vec<Credential> {
+        let rows = self.credentials.iter().filter(|row| user.is_none_or(|user| row.new.user == user));
+        let mut all: Vec<Credential> = rows
+            .filter_map(|row| {
+                Some(Credential {
+                    id: row.id,
+                    name: row.new.name.clone(),
+                    user: self.user(row.new.user)?.name.clone(),
+                    purpose: row.new.purpose,
+                    created_at: row.new.created_at,
+                    last_used_at: row.last_used_at,
+                    expires_at: row.new.expires_at,
+                })
+            })
+            .collect();
+        all.sort_by(|a, b| (&a.user, &a.name).cmp(&(&b.user, &b.name)));
+        all
+    }
+
+    fn find_credential(&self, prefix: &str) -> Option<FoundCredential> {
+        let row = self.credentials.iter().find(|row| row.new.prefix == prefix && self.is_enabled(row.new.user))?;
+        Some(FoundCredential {
+            id: row.id,
+            user: row.new.user,
+            purpose: row.new.purpose,
+            hash: row.new.hash.clone(),
+            expires_at: row.new.expires_at,
+        })
+    }
+
+    fn touch(&mut self, id: CredentialId, at: ServerTime) {
+        if let Some(row) = self.credentials.iter_mut().find(|row| row.id == id) {
+            row.last_used_at = row.last_used_at.max(Some(at));
+        }
+    }
+}
+
+impl Memory {
+    fn register(&self) -> MutexGuard<'_, Register> {
+        self.register.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Accounts for Memory {
+    fn add_user<'a>(&'a self, name: &'a Name, email: Option<&'a str>, now: ServerTime) -> Reply<'a, Added<UserId>> {
+        Box::pin(async move { Ok(self.register().add_user(name, email, now)) })
+    }
+
+    fn user<'a>(&'a self, name: &'a Name) -> Reply<'a, Option<User>> {
+        Box::pin(async move { Ok(self.register().users.iter().find(|user| user.name == *name).cloned()) })
+    }
+
+    fn users(&self) -> Reply<'_, Vec<User>> {
+        Box::pin(async move {
+            let mut users = self.register().users.clone();
+            users.sort_by(|a, b| a.name.cmp(&b.name));
+            Ok(users)
+        })
+    }
+
+    fn disable_user<'a>(&'a self, name: &'a Name, now: ServerTime) -> Reply<'a, bool> {
+        Box::pin(async move {
+            let mut register = self.register();
+            let Some(user) = register.users.iter_mut().find(|user| user.name == *name) else { return Ok(false) };
+            user.disabled_at.get_or_insert(now);
+            Ok(true)
+        })
+    }
+
+    fn add_credential(&self, new: NewCredential) -> Reply<'_, Added<CredentialId>> {
+        Box::pin(async move { self.register().add_credential(new) })
+    }
+
+    fn credentials(&self, user: Option<UserId>) -> Reply<'_, Vec<Credential>> {
+        Box::pin(async move { Ok(self.register().credentials(user)) })
+    }
+
+    fn revoke_credential<'a>(&'a self, user: UserId, name: &'a Name) -> Reply<'a, bool> {
+        Box::pin(async move {
+            let mut register = self.register();
+            let before = register.credentials.len();
+            register.credentials.retain(|row| row.new.user != user || row.new.name != *name);
+            Ok(register.credentials.len() < before)
+        })
+    }
+
+    fn find_credential<'a>(&'a self, prefix: &'a str) -> Reply<'a, Option<FoundCredential>> {
+        Box::pin(async move { Ok(self.register().find_credential(prefix)) })
+    }
+
+    fn live_credentials<'a>(&'a self, ids: &'a [CredentialId]) -> Reply<'a, Vec<CredentialId>> {
+        Box::pin(async move {
+            let register = self.register();
+            let is_live = |id: &CredentialId| {
+                register.credentials.iter().any(|row| row.id == *id && register.is_enabled(row.new.user))
+            };
+            Ok(ids.iter().copied().filter(is_live).collect())
+        })
+    }
+
+    fn touch_credentials<'a>(&'a self, used: &'a [(CredentialId, ServerTime)]) -> Reply<'a, ()> {
+        Box::pin(async move {
+            let mut register = self.register();
+            for (id, at) in used {
+                register.touch(*id, *at);
+            }
+            Ok(())
+        })
+    }
+
+    fn refusals(&self, user: Option<UserId>) -> Reply<'_, Vec<Refusal>> {
+        Box::pin(async move {
+            let register = self.register();
+            let spaces = self.spaces.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut all = Vec::new();
+            for ((owner, _), space) in &*spaces {
+                let owner = UserId::new(*owner);
+                let Some(owner) = register.user(owner).filter(|owner| user.is_none_or(|user| owner.id == user)) else {
+                    continue;
+                };
+                all.extend(space.refusals().map(|(device, refused, at)| Refusal {
+                    user: owner.name.clone(),
+                    device: device.to_string(),
+                    record: refused.record.clone(),
+                    kind: refused.kind.clone(),
+                    reason: refused.reason.clone(),
+                    at: *at,
+                }));
+            }
+            // Stable, and each space's own are newest first: those of one instant keep their order.
+            all.sort_by_key(|refusal| std::cmp::Reverse(refusal.at));
+            Ok(all)
+        })
+    }
+}

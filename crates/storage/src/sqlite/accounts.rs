@@ -1,0 +1,207 @@
+//! Users, credentials and refusals in SQLite.
+
+use rusqlite::{Connection, Row, params};
+use tombolo_core::{CredentialId, Name, Purpose, ServerTime, UserId, limits};
+
+use super::Sqlite;
+use super::connection::failed;
+use crate::{Accounts, Added, Credential, FoundCredential, NewCredential, Refusal, Reply, StoreError, User};
+
+impl Accounts for Sqlite {
+    fn add_user<'a>(&'a self, name: &'a Name, email: Option<&'a str>, now: ServerTime) -> Reply<'a, Added<UserId>> {
+        let (name, email) = (name.clone(), email.map(str::to_owned));
+        Box::pin(self.writer.write(move |connection| {
+            let sql = "INSERT OR IGNORE INTO users (name, email, created_at) VALUES (?1, ?2, ?3)";
+            let added = execute(connection, sql, params![name.as_str(), email, now.micros()])?;
+            Ok(if added == 0 { Added::NameTaken } else { Added::New(UserId::new(connection.last_insert_rowid())) })
+        }))
+    }
+
+    fn user<'a>(&'a self, name: &'a Name) -> Reply<'a, Option<User>> {
+        let name = name.clone();
+        Box::pin(self.readers.read(move |connection| {
+            let sql = "SELECT id, name, email, created_at, disabled_at FROM users WHERE name = ?1";
+            Ok(select(connection, sql, [name.as_str()], read_user)?.pop())
+        }))
+    }
+
+    fn users(&self) -> Reply<'_, Vec<User>> {
+        Box::pin(self.readers.read(|connection| {
+            let sql = "SELECT id, name, email, created_at, disabled_at FROM users ORDER BY name";
+            select(connection, sql, [], read_user)
+        }))
+    }
+
+    fn disable_user<'a>(&'a self, name: &'a Name, now: ServerTime) -> Reply<'a, bool> {
+        let name = name.clone();
+        Box::pin(self.writer.write(move |connection| {
+            let sql = "UPDATE users SET disabled_at = ifnull(disabled_at, ?2) WHERE name = ?1";
+            Ok(execute(connection, sql, params![name.as_str(), now.micros()])? > 0)
+        }))
+    }
+
+    fn add_credential(&self, new: NewCredential) -> Reply<'_, Added<CredentialId>> {
+        Box::pin(self.writer.write(move |connection| {
+            // Looked for first, so that a taken prefix, which would be a fault, is not mistaken for a taken name.
+            let sql = "SELECT 1 FROM credentials WHERE user_id = ?1 AND name = ?2";
+            let mut taken = connection.prepare_cached(sql).map_err(failed)?;
+            if taken.exists(params![new.user.get(), new.name.as_str()]).map_err(failed)? {
+                return Ok(Added::NameTaken);
+            }
+            let sql = "INSERT INTO credentials (user_id, name, purpose, prefix, hash, created_at, expires_at)
+                       VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+            let NewCredential { user, name, purpose, prefix, hash, created_at, expires_at } = &new;
+            let expires_at = expires_at.map(ServerTime::micros);
+            let (name, purpose) = (name.as_str(), purpose.as_str());
+            let values = params![user.get(), name, purpose, prefix, hash, created_at.micros(), expires_at];
+            execute(connection, sql, values)?;
+            Ok(Added::New(CredentialId::new(connection.last_insert_rowid())))
+        }))
+    }
+
+    fn credentials(&self, user: Option<UserId>) -> Reply<'_, Vec<Credential>> {
+        Box::pin(self.readers.read(move |connection| {
+            let sql = "SELECT c.id, c.name, u.name, c.purpose, c.created_at, c.last_used_at, c.expires_at
+                       FROM credentials c JOIN users u ON u.id = c.user_id
+                       WHERE ?1 IS NULL OR u.id = ?1 ORDER BY u.name, c.name";
+            select(connection, sql, [user.map(UserId::get)], read_credential)
+        }))
+    }
+
+    fn revoke_credential<'a>(&'a self, user: UserId, name: &'a Name) -> Reply<'a, bool> {
+        let name = name.clone();
+        Box::pin(self.writer.write(move |connection| {
+            let sql = "DELETE FROM credentials WHERE user_id = ?1 AND name = ?2";
+            Ok(execute(connection, sql, params![user.get(), name.as_str()])? > 0)
+        }))
+    }
+
+    fn find_credential<'a>(&'a self, prefix: &'a str) -> Reply<'a, Option<FoundCredential>> {
+        let prefix = prefix.to_owned();
+        Box::pin(self.readers.read(move |connection| {
+            let sql = "SELECT c.id, c.user_id, c.purpose, c.hash, c.expires_at
+                       FROM credentials c JOIN users u ON u.id = c.user_id
+                       WHERE c.prefix = ?1 AND u.disabled_at IS NULL";
+            Ok(select(connection, sql, [prefix], read_found)?.pop())
+        }))
+    }
+
+    fn live_credentials<'a>(&'a self, ids: &'a [CredentialId]) -> Reply<'a, Vec<CredentialId>> {
+        let ids = ids.to_owned();
+        Box::pin(self.readers.read(move |connection| {
+            let sql = "SELECT 1 FROM credentials c JOIN users u ON u.id = c.user_id
+                       WHERE c.id = ?1 AND u.disabled_at IS NULL";
+            let mut is_live = connection.prepare_cached(sql).map_err(failed)?;
+            let mut live = Vec::with_capacity(ids.len());
+            for id in ids {
+                if is_live.exists([id.get()]).map_err(failed)? {
+                    live.push(id);
+                }
+            }
+            Ok(live)
+        }))
+    }
+
+    fn touch_credentials<'a>(&'a self, used: &'a [(CredentialId, ServerTime)]) -> Reply<'a, ()> {
+        let used = used.to_owned();
+        Box::pin(self.writer.write(move |connection| {
+            let sql = "UPDATE credentials SET last_used_at = ?2 WHERE id = ?1 AND ifnull(last_used_at < ?2, 1)";
+            for (id, at) in used {
+                execute(connection, sql, params![id.get(), at.micros()])?;
+            }
+            Ok(())
+        }))
+    }
+
+    fn refusals(&self, user: Option<UserId>) -> Reply<'_, Vec<Refusal>> {
+        Box::pin(self.readers.read(move |connection| {
+            let sql = "SELECT u.name, r.device, r.record, r.kind, r.reason, r.at
+                       FROM (SELECT *, row_number() OVER (PARTITION BY user_id ORDER BY id DESC) AS place FROM refusals
+                             WHERE ?1 IS NULL OR user_id = ?1) r
+                       JOIN users u ON u.id = r.user_id WHERE r.place <= ?2 ORDER BY r.id DESC";
+            let count_max = i64::try_from(limits::REFUSALS_MAX).unwrap_or(i64::MAX);
+            select(connection, sql, params![user.map(UserId::get), count_max], read_refusal)
+        }))
+    }
+}
+
+fn execute(connection: &Connection, sql: &str, values: impl rusqlite::Params) -> Result<usize, StoreError> {
+    connection.prepare_cached(sql).and_then(|mut statement| statement.execute(values)).map_err(failed)
+}
+
+/// The rows of a query, each read by `read`. The lists here are people's: none needs a page.
+fn select<T>(
+    connection: &Connection,
+    sql: &str,
+    values: impl rusqlite::Params,
+    read: impl Fn(&Row<'_>) -> Result<T, StoreError>,
+) -> Result<Vec<T>, StoreError> {
+    let mut statement = connection.prepare_cached(sql).map_err(failed)?;
+    let mut rows = statement.query(values).map_err(failed)?;
+    let mut all = Vec::new();
+    while let Some(row) = rows.next().map_err(failed)? {
+        all.push(read(row)?);
+    }
+    Ok(all)
+}
+
+fn read_user(row: &Row<'_>) -> Result<User, StoreError> {
+    Ok(User {
+        id: UserId::new(row.get(0).map_err(failed)?),
+        name: name(row, 1)?,
+        email: row.get(2).map_err(failed)?,
+        created_at: time(row, 3)?,
+        disabled_at: maybe_time(row, 4)?,
+    })
+}
+
+fn read_credential(row: &Row<'_>) -> Result<Credential, StoreError> {
+    Ok(Credential {
+        id: CredentialId::new(row.get(0).map_err(failed)?),
+        name: name(row, 1)?,
+        user: name(row, 2)?,
+        purpose: purpose(row, 3)?,
+        created_at: time(row, 4)?,
+        last_used_at: maybe_time(row, 5)?,
+        expires_at: maybe_time(row, 6)?,
+    })
+}
+
+fn read_found(row: &Row<'_>) -> Result<FoundCredential, StoreError> {
+    Ok(FoundCredential {
+        id: CredentialId::new(row.get(0).map_err(failed)?),
+        user: UserId::new(row.get(1).map_err(failed)?),
+        purpose: purpose(row, 2)?,
+        hash: row.get(3).map_err(failed)?,
+        expires_at: maybe_time(row, 4)?,
+    })
+}
+
+fn read_refusal(row: &Row<'_>) -> Result<Refusal, StoreError> {
+    Ok(Refusal {
+        user: name(row, 0)?,
+        device: row.get(1).map_err(failed)?,
+        record: row.get(2).map_err(failed)?,
+        kind: row.get(3).map_err(failed)?,
+        reason: row.get(4).map_err(failed)?,
+        at: time(row, 5)?,
+    })
+}
+
+fn name(row: &Row<'_>, index: usize) -> Result<Name, StoreError> {
+    let text: String = row.get(index).map_err(failed)?;
+    Name::parse(&text).map_err(|error| StoreError::Corrupt(format!("a stored name is none: {error}")))
+}
+
+fn purpose(row: &Row<'_>, index: usize) -> Result<Purpose, StoreError> {
+    let text: String = row.get(index).map_err(failed)?;
+    Purpose::parse(&text).map_err(|error| StoreError::Corrupt(format!("a credential's purpose: {error}")))
+}
+
+fn time(row: &Row<'_>, index: usize) -> Result<ServerTime, StoreError> {
+    row.get(index).map(ServerTime::from_micros).map_err(failed)
+}
+
+fn maybe_time(row: &Row<'_>, index: usize) -> Result<Option<ServerTime>, StoreError> {
+    Ok(row.get::<_, Option<i64>>(index).map_err(failed)?.map(ServerTime::from_micros))
+}
