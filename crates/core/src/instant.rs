@@ -89,27 +89,27 @@ impl Instant {
 }
 
 impl fmt::Display for Instant {
-    /// RFC 3339 in UTC, to the millisecond, with `Z`: every client reads it, and texts sort as the instants do.
+    /// RFC 3339 in UTC, with `Z`: to the millisecond, or, when that would cut it, to the micro- or nanosecond. Whatever
+    /// the server gives out is in whole milliseconds: every client reads that, and such texts sort as the instants do.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let moment = OffsetDateTime::from_unix_timestamp_nanos(self.0).map_err(|_| fmt::Error)?;
         let (date, clock) = (moment.date(), moment.time());
-        write!(
-            f,
-            "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z",
-            date.year(),
-            u8::from(date.month()),
-            date.day(),
-            clock.hour(),
-            clock.minute(),
-            clock.second(),
-            clock.millisecond()
-        )
+        write!(f, "{:04}-{:02}-{:02}", date.year(), u8::from(date.month()), date.day())?;
+        write!(f, "T{:02}:{:02}:{:02}", clock.hour(), clock.minute(), clock.second())?;
+        let nanos = clock.nanosecond();
+        if nanos.is_multiple_of(1_000_000) {
+            write!(f, ".{:03}Z", nanos / 1_000_000)
+        } else if nanos.is_multiple_of(1_000) {
+            write!(f, ".{:06}Z", nanos / 1_000)
+        } else {
+            write!(f, ".{nanos:09}Z")
+        }
     }
 }
 
 impl fmt::Debug for Instant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self}+{}ns", self.0.rem_euclid(NANOS_PER_MILLI))
+        fmt::Display::fmt(self, f)
     }
 }
 
@@ -190,8 +190,9 @@ mod tests {
     }
 
     #[test]
-    fn display_is_utc_milliseconds() {
-        assert_eq!(at("2026-11-20T23:53:11.651384916Z").to_string(), "2026-11-20T23:53:11.651Z");
+    fn display_is_utc_and_cuts_nothing() {
+        assert_eq!(at("2026-11-20T23:53:11.651384916Z").to_string(), "2026-11-20T23:53:11.651384916Z");
+        assert_eq!(at("2026-11-20T23:53:11.651384000Z").to_string(), "2026-11-20T23:53:11.651384Z");
         assert_eq!(at("2026-12-24T23:59:59+01:00").to_string(), "2026-12-24T22:59:59.000Z");
     }
 

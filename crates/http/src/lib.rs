@@ -1,5 +1,60 @@
 //! Everything of Tombolo that speaks HTTP.
+//!
+//! [`router`] puts it together: one layer that brings paths into one form, request ids, one log line a request, CORS,
+//! compression and limits, and the folders of the protocols below `protocols/`. A protocol parses, calls the service
+//! once, and answers; none imports another, and none knows the store.
 
+mod body;
+mod client_address;
+mod credentials;
+mod failure;
+mod health;
 mod network;
+mod observe;
+mod path;
+mod problem;
+mod protocols;
+mod request_id;
+mod router;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use tombolo_core::Env;
+use tombolo_service::{Keyring, Replication};
 
 pub use network::{Network, NetworkError};
+pub use protocols::tickit::TickitPolicy;
+pub use router::router;
+
+/// What the routes need.
+pub struct App {
+    /// Who may come in.
+    pub keyring: Arc<Keyring>,
+    /// What replicas do with their logs.
+    pub replication: Replication,
+    /// Clock and randomness.
+    pub env: Arc<dyn Env>,
+    /// How it is served.
+    pub options: Options,
+}
+
+/// How the routes are served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Whether Tickit is served.
+    pub tickit: bool,
+    /// A path that a proxy passes on in front of every route, such as `/sync`; without one, `/tickit` alone is taken.
+    pub path_prefix: Option<String>,
+    /// Proxies whose word on the client's address is taken.
+    pub trusted_proxies: Vec<Network>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { tickit: true, path_prefix: None, trusted_proxies: Vec::new() }
+    }
+}
+
+/// The address that a request without a known peer is counted under: only tests have such requests.
+const NO_ADDRESS: IpAddr = IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);

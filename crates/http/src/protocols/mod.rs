@@ -1,0 +1,3 @@
+//! A folder for each protocol: its routes, its JSON, its errors. None imports another.
+
+pub(crate) mod tickit;

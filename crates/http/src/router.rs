@@ -1,0 +1,104 @@
+//! All routes, and what every request passes through.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::error_handling::HandleErrorLayer;
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::{HeaderName, Method, StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::{BoxError, Router};
+use tower::ServiceBuilder;
+use tower::timeout::TimeoutLayer;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::CompressionLayer;
+use tower_http::cors::{Any, CorsLayer};
+use tower_http::decompression::RequestDecompressionLayer;
+use tower_http::trace::TraceLayer;
+
+use crate::client_address::{ClientAddress, client_address};
+use crate::problem::Problem;
+use crate::request_id::{RequestId, X_REQUEST_ID};
+use crate::{App, NO_ADDRESS, health, observe, path, protocols};
+
+/// The longest that a request may take, its body included. The desktop gives up after 30 seconds, the phone never.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a browser may remember what a preflight said.
+const PREFLIGHT_AGE: Duration = Duration::from_secs(86_400);
+
+/// Puts all routes together. The requests need axum's `ConnectInfo<SocketAddr>`.
+pub fn router(app: Arc<App>) -> Router {
+    let mut routes = health::routes();
+    if app.options.tickit {
+        routes = routes.merge(protocols::tickit::routes());
+    }
+    let inner = ServiceBuilder::new()
+        .layer(
+            TraceLayer::new_for_http()
+                .make_span_with(observe::span)
+                .on_request(())
+                .on_response(observe::answered)
+                .on_failure(()),
+        )
+        .layer(CatchPanicLayer::custom(|_panic| panicked()))
+        .layer(CompressionLayer::new())
+        .layer(HandleErrorLayer::new(took_too_long))
+        .layer(TimeoutLayer::new(REQUEST_TIMEOUT))
+        .layer(RequestDecompressionLayer::new())
+        .map_request(|request: Request<_>| request.map(Body::new));
+    let routes = routes.fallback(not_found).layer(inner).with_state(Arc::clone(&app));
+    // Paths are brought into one form before they are matched, so this goes around the router, not into it.
+    let outer = ServiceBuilder::new().layer(from_fn_with_state(app, prepare)).layer(cors()).service(routes);
+    Router::new().fallback_service(outer)
+}
+
+/// Any origin: no cookies are used, so a page of another origin has nothing that its user did not give it.
+fn cors() -> CorsLayer {
+    CorsLayer::new()
+        .allow_origin(Any)
+        .allow_methods([Method::GET, Method::POST, Method::OPTIONS])
+        // A wildcard does not cover Authorization: it has to be named.
+        .allow_headers([
+            header::AUTHORIZATION,
+            header::CONTENT_TYPE,
+            header::CONTENT_ENCODING,
+            header::ACCEPT,
+            HeaderName::from_static("x-api-key"),
+        ])
+        .expose_headers([X_REQUEST_ID, header::RETRY_AFTER])
+        .max_age(PREFLIGHT_AGE)
+}
+
+/// Gives the request its id, its client's address and its path, and the response the id.
+async fn prepare(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+    let id = RequestId::fresh(&*app.env);
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map_or(NO_ADDRESS, |ConnectInfo(peer)| peer.ip());
+    let address = client_address(peer, request.headers(), &app.options.trusted_proxies);
+    request.extensions_mut().insert(ClientAddress(address));
+    request.extensions_mut().insert(id.clone());
+    if let Some(uri) = path::normalise(request.uri(), app.options.path_prefix.as_deref()) {
+        *request.uri_mut() = uri;
+    }
+    let mut response = next.run(request).await;
+    response.headers_mut().insert(X_REQUEST_ID, id.header());
+    response
+}
+
+async fn not_found() -> Response {
+    (StatusCode::NOT_FOUND, "404 page not found").into_response()
+}
+
+async fn took_too_long(_: BoxError) -> Response {
+    let detail = "The server did not get to it in time: try again in a moment";
+    let retry_after = Some(2);
+    Problem { status: StatusCode::SERVICE_UNAVAILABLE, code: "timeout", detail, retry_after }.into_response()
+}
+
+fn panicked() -> Response {
+    let detail = "The server met a bug; its log says more under this request's id";
+    tracing::error!("a handler panicked");
+    Problem { status: StatusCode::INTERNAL_SERVER_ERROR, code: "internal", detail, retry_after: None }.into_response()
+}

@@ -1,0 +1,81 @@
+//! Bringing a replica's writes to its log, and the log's news to the replica.
+
+use std::sync::Arc;
+
+use tombolo_core::{Env, Instant, Policy, Purpose, ReplicaName};
+use tombolo_storage::{Exchange, Exchanged, Refused, SpaceAddress, Store, Write};
+
+use crate::{Caller, ServiceError};
+
+/// One request of a replica that resumes by a time.
+#[derive(Clone)]
+pub struct ExchangeRequest {
+    /// The protocol whose space of the caller it is about.
+    pub purpose: Purpose,
+    /// The device.
+    pub replica: ReplicaName,
+    /// The time that it presents as its cursor.
+    pub presented: Option<Instant>,
+    /// Its writes, judged in this order.
+    pub writes: Vec<Write>,
+    /// What was refused before it became a write.
+    pub refused: Vec<Refused>,
+    /// How the protocol's records are read.
+    pub policy: Arc<dyn Policy>,
+    /// What one reply may carry.
+    pub reply: ReplyBounds,
+}
+
+/// What one reply may carry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReplyBounds {
+    /// Bytes of all deliveries together.
+    pub page_bytes_max: usize,
+    /// Bytes that a delivery takes besides its payload and name, at most.
+    pub delivery_overhead_bytes: usize,
+}
+
+/// What replicas do with their logs.
+pub struct Replication {
+    store: Arc<dyn Store>,
+    env: Arc<dyn Env>,
+}
+
+impl Replication {
+    /// Replication on `store`.
+    #[must_use]
+    pub fn new(store: Arc<dyn Store>, env: Arc<dyn Env>) -> Self {
+        Self { store, env }
+    }
+
+    /// Brings a replica's writes to the caller's own space, and reads what is new to the replica.
+    ///
+    /// All or nothing, and durable when it returns `Ok`. Dropped midway it is done or not done: the same request sent
+    /// again is recognised.
+    ///
+    /// # Errors
+    /// [`ServiceError::Store`]; the same request may be sent again.
+    pub async fn exchange(&self, caller: Caller, request: ExchangeRequest) -> Result<Exchanged, ServiceError> {
+        let ExchangeRequest { purpose, replica, presented, writes, refused, policy, reply } = request;
+        let exchange = Exchange {
+            space: SpaceAddress { owner: caller.user, purpose },
+            replica,
+            presented,
+            writes,
+            refused,
+            policy,
+            now: self.env.now(),
+            page_bytes_max: reply.page_bytes_max,
+            delivery_overhead_bytes: reply.delivery_overhead_bytes,
+        };
+        Ok(self.store.exchange(exchange).await?)
+    }
+
+    /// Whether the store can be written to now.
+    ///
+    /// # Errors
+    /// [`ServiceError::Store`] says why not.
+    pub async fn ready(&self) -> Result<(), ServiceError> {
+        Ok(self.store.ready().await?)
+    }
+}
