@@ -77,8 +77,7 @@ impl Config {
     /// # Errors
     /// [`ConfigError`] when a named file is missing or no TOML, a key is unknown, or a value is not allowed.
     pub(crate) fn load(environment: &Environment, overrides: &Overrides) -> Result<Self, ConfigError> {
-        let stronger: Vec<_> =
-            environment.assignments()?.into_iter().chain(overrides.assignments(KEYS)?).collect();
+        let stronger: Vec<_> = environment.assignments()?.into_iter().chain(overrides.assignments(KEYS)?).collect();
         let mut config = Self::defaults(environment);
         // Applied a first time to learn the data folder, in which the file may lie.
         for assignment in &stronger {

@@ -1,0 +1,128 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::Overrides;
+
+/// Tombolo: the sync server you can trust with offline writes.
+#[derive(Debug, Parser)]
+#[command(name = "tombolo", version)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// The data folder
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// The configuration file [default: tombolo.toml in the data folder, if there is one]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Sets one key of the configuration, over file and environment
+    #[arg(long, global = true, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// Answers in JSON, on one line
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+/// What there is to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Makes the data folder, the database and a configuration file; overwrites nothing
+    Init,
+    /// Runs the server
+    Serve(ServeArgs),
+    /// Makes, lists and revokes the tokens that let devices in
+    Token(TokenArgs),
+    /// Adds, lists and disables users
+    User {
+        #[command(subcommand)]
+        command: UserCommand,
+    },
+    /// Lists the writes that were refused, newest first
+    Refused {
+        /// Only those of this user
+        #[arg(long)]
+        user: Option<String>,
+    },
+    /// Reads everything that is stored, and names what is damaged
+    Check,
+}
+
+/// How to serve.
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// Where to listen; may be given several times. Port 0 takes a free port
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub(crate) listen: Vec<String>,
+}
+
+/// What to do with tokens: exactly one of the three.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("action").required(true).args(["name", "list", "revoke"]))]
+pub(crate) struct TokenArgs {
+    /// Makes a token of this name, for one device
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Lists the tokens, of all users unless --user is given
+    #[arg(long)]
+    pub(crate) list: bool,
+    /// Revokes the token of this name, at once
+    #[arg(long, value_name = "NAME")]
+    pub(crate) revoke: Option<String>,
+    /// Whose it is [default: owner]
+    #[arg(long)]
+    pub(crate) user: Option<String>,
+    /// The protocol that it opens [default: tickit]
+    #[arg(long = "for", value_name = "PROTOCOL", requires = "name")]
+    pub(crate) purpose: Option<String>,
+}
+
+/// What to do with users.
+#[derive(Debug, Subcommand)]
+pub(crate) enum UserCommand {
+    /// Adds a user
+    Add {
+        /// The user's name
+        name: String,
+        /// The user's e-mail address
+        #[arg(long)]
+        email: Option<String>,
+    },
+    /// Lists the users
+    List,
+    /// Disables a user: its tokens open nothing any more, at once
+    Disable {
+        /// The user's name
+        name: String,
+    },
+}
+
+impl Global {
+    /// What the command line says of the configuration; `listen` stands for the key of that name.
+    pub(crate) fn overrides(&self, listen: &[String]) -> Overrides {
+        let data = self.data.iter().map(|folder| ("--data", "data", folder.to_string_lossy().into_owned()));
+        let listen = (!listen.is_empty()).then(|| ("--listen", "listen", listen.join(",")));
+        Overrides { file: self.config.clone(), set: self.set.clone(), flags: data.chain(listen).collect() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+}

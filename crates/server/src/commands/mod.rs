@@ -1,0 +1,120 @@
+//! What the commands do, a file each.
+
+mod check;
+mod init;
+mod refused;
+mod serve;
+mod token;
+mod user;
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use tombolo_core::{Name, ServerTime};
+use tombolo_service::Keyring;
+use tombolo_storage::sqlite::{Role, Sqlite};
+use tombolo_storage::{Accounts, Store, StoreError, User};
+
+use crate::cli::{Cli, Command};
+use crate::config::{Config, Environment};
+use crate::env::SystemEnv;
+use crate::folder;
+
+/// The user whose name need not be given: most servers have one person.
+const OWNER: &str = "owner";
+
+/// Does what the command line says.
+///
+/// # Errors
+/// When nothing was done, in words that say what to do about it.
+pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
+    let listen = if let Command::Serve(args) = &cli.command { args.listen.as_slice() } else { &[] };
+    let config = Config::load(&Environment::of_process(), &cli.global.overrides(listen))?;
+    let how = Answers { json: cli.global.json };
+    match cli.command {
+        Command::Init => init::run(&config, how),
+        Command::Serve(_) => serve::run(&config),
+        Command::Token(args) => on_store(&config, async |desk| token::run(desk, args, how).await),
+        Command::User { command } => on_store(&config, async |desk| user::run(desk, command, how).await),
+        Command::Refused { user } => on_store(&config, async |desk| refused::run(desk, user, how).await),
+        Command::Check => on_store(&config, async |desk| check::run(desk, how).await),
+    }
+}
+
+/// How the operator wants to be answered.
+#[derive(Clone, Copy, Debug)]
+struct Answers {
+    json: bool,
+}
+
+/// What a command works with: the store, also beside a running server.
+struct Desk<'a> {
+    config: &'a Config,
+    store: Arc<dyn Store>,
+}
+
+/// Opens the store, works on it, and closes it. The first command makes folder and database, as the server does.
+fn on_store(config: &Config, work: impl AsyncFnOnce(&Desk<'_>) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    crate::telemetry::start(config.log);
+    folder::make(&config.data)?;
+    let store = open_store(config, Role::Tool)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().build().context("cannot start")?;
+    runtime.block_on(async {
+        let desk = Desk { config, store };
+        let done = work(&desk).await;
+        done.and(desk.store.close().await.map_err(explain))
+    })
+}
+
+fn open_store(config: &Config, role: Role) -> anyhow::Result<Arc<dyn Store>> {
+    let path = config.database();
+    let store = Sqlite::open(&path, role, Arc::new(SystemEnv));
+    Ok(Arc::new(store.with_context(|| format!("cannot open the database {}", path.display()))?))
+}
+
+fn explain(error: StoreError) -> anyhow::Error {
+    anyhow::Error::new(error).context("the database could not be used")
+}
+
+impl Desk<'_> {
+    fn keyring(&self) -> Keyring {
+        let store: Arc<dyn Accounts> = self.store.clone();
+        Keyring::new(store, Arc::new(SystemEnv))
+    }
+
+    /// The user called `name`, who must exist.
+    async fn user(&self, name: &str) -> anyhow::Result<User> {
+        let name = parse_name("user", name)?;
+        match self.store.user(&name).await.map_err(explain)? {
+            Some(user) => Ok(user),
+            None => bail!("there is no user {name}; add it with: tombolo user add {}", quoted(&name)),
+        }
+    }
+
+    /// The user called `name`, or the owner, who is made on first use.
+    async fn user_or_owner(&self, name: Option<&str>, now: ServerTime) -> anyhow::Result<User> {
+        if let Some(name) = name.filter(|name| *name != OWNER) {
+            return self.user(name).await;
+        }
+        let owner = parse_name("user", OWNER)?;
+        if self.store.user(&owner).await.map_err(explain)?.is_none() {
+            self.store.add_user(&owner, None, now).await.map_err(explain)?;
+        }
+        self.user(OWNER).await
+    }
+}
+
+/// A name from the command line; `what` says whose.
+fn parse_name(what: &str, text: &str) -> anyhow::Result<Name> {
+    Name::parse(text).with_context(|| format!("\"{text}\" cannot be the name of a {what}"))
+}
+
+/// A name as it can be pasted into a shell.
+fn quoted(name: &Name) -> String {
+    let is_plain = name.as_str().bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.@".contains(&byte));
+    if is_plain { name.to_string() } else { format!("'{}'", name.as_str().replace('\'', r"'\''")) }
+}
+
+fn show(time: Option<ServerTime>) -> String {
+    time.map_or_else(|| "never".to_owned(), |time| time.to_string())
+}

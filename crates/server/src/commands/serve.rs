@@ -1,0 +1,191 @@
+//! `tombolo serve`: start, run, stop.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use axum::serve::ListenerExt as _;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use tombolo_core::Env;
+use tombolo_service::Keyring;
+use tombolo_storage::sqlite::Role;
+use tombolo_storage::{Accounts, Store};
+
+use super::{explain, open_store};
+use crate::config::Config;
+use crate::env::SystemEnv;
+use crate::folder::{self, Lock};
+use crate::{output, telemetry};
+
+/// How often the database is asked whether another process wrote to it. A token made or revoked on the command line
+/// counts within a second; the question costs microseconds.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// Times of last use are to the minute, so more often would write the same.
+const FLUSH_EVERY: Duration = Duration::from_secs(60);
+/// How long requests in flight may take to end after SIGTERM. Container runtimes kill after 10 s, and the store needs
+/// a moment after that.
+const DRAIN_MAX: Duration = Duration::from_secs(8);
+
+pub(super) fn run(config: &Config) -> anyhow::Result<()> {
+    telemetry::start(config.log);
+    folder::make(&config.data)?;
+    let _lock = Lock::take(&config.data)?;
+    let store = open_store(config, Role::Server)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start")?;
+    runtime.block_on(serve(config, store))
+}
+
+async fn serve(config: &Config, store: Arc<dyn Store>) -> anyhow::Result<()> {
+    let env: Arc<dyn Env> = Arc::new(SystemEnv);
+    let accounts: Arc<dyn Accounts> = store.clone();
+    let keyring = Arc::new(Keyring::new(accounts, env.clone()));
+    // From here on a foreign commit is noticed: before the first token is remembered.
+    store.changed_elsewhere().await.map_err(explain)?;
+
+    let mut signals = Signals::catch()?;
+    let listeners = bind(&config.listen).await?;
+    let (stop, stopping) = watch::channel(false);
+    let router = router(config, &store, &env, &keyring);
+    let mut servers = JoinSet::new();
+    for listener in listeners {
+        let address = listener.local_addr().context("a listener has no address")?;
+        servers.spawn(answer(listener, router.clone(), stopping.clone()));
+        output::say(format_args!("listening on http://{address}"));
+        tracing::info!(%address, "listening");
+    }
+    let mut keepers = JoinSet::new();
+    keepers.spawn(watch_foreign_commits(store.clone(), keyring.clone(), stopping.clone()));
+    keepers.spawn(flush_last_used(keyring.clone(), stopping));
+
+    let reason = tokio::select! {
+        signal = signals.next() => signal,
+        Some(ended) = servers.join_next() => bail!("a listener ended by itself: {ended:?}"),
+    };
+    tracing::info!(reason, "stopping");
+    stop.send_replace(true);
+    let drained = timeout(DRAIN_MAX, async { while servers.join_next().await.is_some() {} }).await;
+    if drained.is_err() {
+        tracing::warn!(seconds = DRAIN_MAX.as_secs(), "requests in flight were cut off");
+        servers.shutdown().await;
+    }
+    while keepers.join_next().await.is_some() {}
+    if let Err(error) = keyring.flush_last_used().await {
+        tracing::warn!(%error, "when tokens were last used could not be written down");
+    }
+    store.close().await.map_err(explain)?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// The seam: everything that is answered comes from here.
+fn router(_: &Config, _: &Arc<dyn Store>, _: &Arc<dyn Env>, _: &Arc<Keyring>) -> axum::Router {
+    axum::Router::new()
+}
+
+async fn bind(addresses: &[SocketAddr]) -> anyhow::Result<Vec<TcpListener>> {
+    let mut listeners = Vec::with_capacity(addresses.len());
+    for address in addresses {
+        let listener = TcpListener::bind(address).await;
+        listeners.push(listener.with_context(|| format!("cannot listen on {address}; choose another with --listen"))?);
+    }
+    Ok(listeners)
+}
+
+/// Answers what comes in until it is time to stop, then what is under way. May be dropped midway: it is then cut off.
+async fn answer(listener: TcpListener, router: axum::Router, stopping: watch::Receiver<bool>) -> std::io::Result<()> {
+    // A reply is one write: waiting for more to send only delays it.
+    let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    axum::serve(listener, service).with_graceful_shutdown(stopped(stopping)).await
+}
+
+/// Tells the keyring when another process wrote to the database. What failed is tried again at the next look.
+async fn watch_foreign_commits(store: Arc<dyn Store>, keyring: Arc<Keyring>, mut stopping: watch::Receiver<bool>) {
+    let mut ticks = interval(LOOK_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut is_stale = false;
+    while tick(&mut ticks, &mut stopping).await {
+        match store.changed_elsewhere().await {
+            Ok(changed) => is_stale |= changed,
+            // Whether something was revoked is unknown; a disk that cannot be read is logged by the store.
+            Err(error) => tracing::debug!(%error, "could not ask whether another process wrote"),
+        }
+        if is_stale {
+            match keyring.refresh().await {
+                Ok(()) => is_stale = false,
+                Err(error) => tracing::warn!(%error, "tokens are looked up again, since the database failed"),
+            }
+        }
+    }
+}
+
+async fn flush_last_used(keyring: Arc<Keyring>, mut stopping: watch::Receiver<bool>) {
+    let mut ticks = interval(FLUSH_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while tick(&mut ticks, &mut stopping).await {
+        if let Err(error) = keyring.flush_last_used().await {
+            tracing::warn!(%error, "when tokens were last used could not be written down yet");
+        }
+    }
+}
+
+/// Waits for the next tick; `false` when it is time to stop.
+async fn tick(ticks: &mut tokio::time::Interval, stopping: &mut watch::Receiver<bool>) -> bool {
+    tokio::select! {
+        _ = ticks.tick() => true,
+        () = stopped(stopping.clone()) => false,
+    }
+}
+
+async fn stopped(mut stopping: watch::Receiver<bool>) {
+    // The other end is gone only when the server is ending anyway.
+    let _ = stopping.wait_for(|stop| *stop).await;
+}
+
+/// The signals that ask the process to stop. They are caught from the moment this exists.
+#[cfg(unix)]
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Signals {
+    fn catch() -> anyhow::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
+        let interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
+        Ok(Self { terminate, interrupt })
+    }
+
+    /// Waits for the next one, and names it.
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
+/// The signal that asks the process to stop.
+#[cfg(not(unix))]
+struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    fn catch() -> anyhow::Result<Self> {
+        Ok(Self)
+    }
+
+    /// Waits for it, and names it.
+    async fn next(&mut self) -> &'static str {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        "Ctrl-C"
+    }
+}
