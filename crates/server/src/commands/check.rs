@@ -51,7 +51,7 @@ fn progress() -> Progress {
     let told = AtomicU64::new(0);
     Box::new(move |done, all| {
         let percent = done.saturating_mul(100).checked_div(all).unwrap_or(100);
-        if percent >= told.load(Ordering::Relaxed) + PROGRESS_STEP_PERCENT {
+        if percent < 100 && percent >= told.load(Ordering::Relaxed) + PROGRESS_STEP_PERCENT {
             told.store(percent, Ordering::Relaxed);
             output::remark(format_args!("{percent} % read"));
         }

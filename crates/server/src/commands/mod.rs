@@ -37,6 +37,9 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Token(args) => on_store(&config, async |desk| token::run(desk, args, how).await),
         Command::User { command } => on_store(&config, async |desk| user::run(desk, command, how).await),
         Command::Refused { user } => on_store(&config, async |desk| refused::run(desk, user, how).await),
+        Command::Check if !config.database().exists() => {
+            bail!("there is no database {}; --data says where to look", config.database().display())
+        }
         Command::Check => on_store(&config, async |desk| check::run(desk, how).await),
     }
 }

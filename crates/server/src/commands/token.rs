@@ -99,7 +99,7 @@ async fn revoke(desk: &Desk<'_>, name: &Name, user: Option<&str>, how: Answers) 
         user: &'a str,
         revoked: bool,
     }
-    let user = desk.user_or_owner(user, SystemEnv.now()).await?;
+    let user = desk.user(user.unwrap_or(OWNER)).await?;
     if !desk.store.revoke_credential(user.id, name).await.map_err(explain)? {
         bail!("{} has no token {name}; tombolo token --list shows all (--user says whose is meant)", user.name);
     }

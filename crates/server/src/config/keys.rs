@@ -37,7 +37,7 @@ pub(crate) const KEYS: &[Key] = &[
         name: "data",
         takes: "a folder, written out (~ is left to the shell)",
         default: "\"~/.local/share/tombolo\"",
-        meaning: "The data folder. The default is `tombolo` in the XDG data folder, or `/data` in a container.",
+        meaning: "The data folder. The default is `tombolo` in the XDG data folder; in a container without `XDG_DATA_HOME` it is `/data`.",
         is_list: false,
         set: |config, value| {
             let folder = value.text().filter(|folder| !folder.is_empty() && !folder.starts_with('~'))?;

@@ -69,12 +69,13 @@ impl Environment {
     }
 
     pub(super) fn default_data(&self) -> PathBuf {
-        if self.is_container {
+        let absolute = |name: &str| self.variables.get(name).map(PathBuf::from).filter(|path| path.is_absolute());
+        let xdg = absolute("XDG_DATA_HOME");
+        // Whoever says where data goes knows better than a guess from the kind of machine.
+        if self.is_container && xdg.is_none() {
             return PathBuf::from("/data");
         }
-        let absolute = |name: &str| self.variables.get(name).map(PathBuf::from).filter(|path| path.is_absolute());
-        absolute("XDG_DATA_HOME")
-            .or_else(|| absolute("HOME").map(|home| home.join(".local/share")))
+        xdg.or_else(|| absolute("HOME").map(|home| home.join(".local/share")))
             .map_or_else(|| PathBuf::from("tombolo-data"), |folder| folder.join("tombolo"))
     }
 

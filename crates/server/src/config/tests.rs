@@ -123,6 +123,7 @@ fn the_data_folder_follows_the_system() {
     check(&[("HOME", "/home/ann"), ("XDG_DATA_HOME", "/x")], false, "/x/tombolo");
     check(&[("HOME", "/home/ann"), ("XDG_DATA_HOME", "relative")], false, "/home/ann/.local/share/tombolo");
     check(&[("HOME", "/root")], true, "/data");
+    check(&[("HOME", "/root"), ("XDG_DATA_HOME", "/x")], true, "/x/tombolo");
 }
 
 #[test]

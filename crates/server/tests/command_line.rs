@@ -1,0 +1,197 @@
+//! The real binary: what the commands answer, what they leave alone, how a server starts and stops.
+
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed, which is what it is for")]
+
+use std::io::{BufRead as _, BufReader};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// A data folder of one test, gone when it ends.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("tombolo-commands-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        Self(std::env::temp_dir().join(name))
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tombolo"));
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TOMBOLO_")) {
+            command.env_remove(name);
+        }
+        command.args(args).arg("--data").arg(&self.0);
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Output {
+        self.command(args).output().unwrap()
+    }
+
+    /// The answer of a command that did something.
+    fn ok(&self, args: &[&str]) -> String {
+        let output = self.run(args);
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// The complaint of a command that did nothing.
+    fn refused(&self, args: &[&str]) -> String {
+        let output = self.run(args);
+        assert!(!output.status.success(), "{args:?} did something");
+        assert!(output.stdout.is_empty(), "{args:?} answered as if it had done something");
+        String::from_utf8(output.stderr).unwrap()
+    }
+
+    fn json(&self, args: &[&str]) -> serde_json::Value {
+        serde_json::from_str(&self.ok(&[args, &["--json"]].concat())).unwrap()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A running server.
+struct Server {
+    child: Child,
+    lines: BufReader<ChildStdout>,
+}
+
+impl Server {
+    fn start(folder: &Folder, args: &[&str]) -> Self {
+        let mut child = folder.command(args).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap());
+        Self { child, lines }
+    }
+
+    fn address(&mut self) -> String {
+        let mut line = String::new();
+        self.lines.read_line(&mut line).unwrap();
+        line.trim_end().strip_prefix("listening on http://").expect("a server says where it listens").to_owned()
+    }
+
+    fn stop(mut self) {
+        let told = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
+        assert!(told.success());
+        assert!(self.child.wait().unwrap().success());
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[cfg(unix)]
+fn mode(path: &Path) -> u32 {
+    std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(path).unwrap().permissions()) & 0o777
+}
+
+#[test]
+fn init_makes_private_files_and_overwrites_nothing() {
+    let folder = Folder::new();
+    folder.ok(&["init"]);
+    #[cfg(unix)]
+    {
+        assert_eq!(mode(&folder.0), 0o700);
+        assert_eq!(mode(&folder.0.join("tombolo.db")), 0o600);
+        assert_eq!(mode(&folder.0.join("tombolo.toml")), 0o600);
+    }
+    folder.ok(&["token", "--name", "laptop"]);
+    std::fs::write(folder.0.join("tombolo.toml"), "public_url = 'https://sync.example.org/'\n").unwrap();
+    assert!(folder.ok(&["init"]).contains("Kept the configuration file"));
+    assert_eq!(folder.json(&["token", "--list"]).as_array().unwrap().len(), 1);
+    assert!(folder.ok(&["token", "--name", "phone"]).contains("server = \"https://sync.example.org\""));
+}
+
+#[test]
+fn a_token_is_made_listed_and_revoked() {
+    let folder = Folder::new();
+    let made = folder.json(&["token", "--name", "laptop", "--for", "tickit"]);
+    assert_eq!((&made["name"], &made["user"]), (&"laptop".into(), &"owner".into()));
+    let token = made["token"].as_str().unwrap();
+    assert!(token.len() == 36 && token.starts_with("tks_"));
+    let listed = folder.json(&["token", "--list"]);
+    let keys: Vec<_> = listed[0].as_object().unwrap().keys().map(String::as_str).collect();
+    let expected = ["name", "user", "for", "created_at", "last_used_at", "expires_at"];
+    assert!(keys.len() == expected.len() && expected.iter().all(|key| keys.contains(key)), "{keys:?}");
+    assert_eq!(listed[0]["for"], "tickit");
+    assert!(listed[0]["last_used_at"].is_null());
+    assert!(folder.refused(&["token", "--name", "laptop"]).contains("--revoke laptop"));
+    folder.ok(&["token", "--revoke", "laptop"]);
+    assert_eq!(folder.json(&["token", "--list"]), serde_json::json!([]));
+    assert!(folder.refused(&["token", "--revoke", "laptop"]).contains("no token laptop"));
+    assert!(!String::from_utf8_lossy(&std::fs::read(folder.0.join("tombolo.db")).unwrap()).contains(token));
+}
+
+#[test]
+fn names_are_unique_per_user() {
+    let folder = Folder::new();
+    assert!(folder.refused(&["token", "--name", "laptop", "--user", "ann"]).contains("tombolo user add ann"));
+    folder.ok(&["user", "add", "ann", "--email", "ann@example.org"]);
+    assert!(folder.refused(&["user", "add", "ann"]).contains("already"));
+    assert!(folder.refused(&["user", "add", "bob", "--email", "bob"]).contains("e-mail"));
+    folder.ok(&["token", "--name", "laptop", "--user", "ann"]);
+    folder.ok(&["token", "--name", "laptop"]);
+    folder.ok(&["token", "--revoke", "laptop", "--user", "ann"]);
+    assert_eq!(folder.json(&["token", "--list"])[0]["user"], "owner");
+    folder.ok(&["user", "disable", "ann"]);
+    assert!(folder.refused(&["token", "--name", "phone", "--user", "ann"]).contains("disabled"));
+    let users = folder.json(&["user", "list"]);
+    assert_eq!((&users[0]["name"], &users[0]["email"]), (&"ann".into(), &"ann@example.org".into()));
+    assert!(users[0]["disabled_at"].is_string() && users[1]["disabled_at"].is_null());
+}
+
+#[test]
+fn an_unknown_key_stops_every_command() {
+    let folder = Folder::new();
+    for args in [&["init"][..], &["serve"], &["token", "--list"], &["user", "list"], &["refused"], &["check"]] {
+        let complaint = folder.refused(&[args, &["--set", "lisen=1"]].concat());
+        assert!(complaint.contains("unknown key lisen"), "{complaint}");
+    }
+    assert!(!folder.0.exists());
+}
+
+#[test]
+fn what_has_no_database_is_not_called_sound() {
+    let folder = Folder::new();
+    assert!(folder.refused(&["check"]).contains("no database"));
+    folder.ok(&["init"]);
+    assert_eq!(folder.json(&["check"])["ok"], true);
+    assert_eq!(folder.json(&["refused"]), serde_json::json!([]));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_server_starts_without_init_listens_where_it_says_and_stops_when_told() {
+    let folder = Folder::new();
+    let mut server = Server::start(&folder, &["serve", "--listen", "127.0.0.1:0", "--listen", "127.0.0.1:0"]);
+    let (first, second) = (server.address(), server.address());
+    assert_ne!(first, second);
+    for address in [&first, &second] {
+        assert!(!address.ends_with(":0"));
+        TcpStream::connect(address).unwrap();
+    }
+    assert!(folder.refused(&["serve", "--listen", "127.0.0.1:0"]).contains("serves the data folder"));
+    folder.ok(&["token", "--name", "laptop"]);
+    server.stop();
+    let mut again = Server::start(&folder, &["serve", "--listen", &first]);
+    assert_eq!(again.address(), first);
+    again.stop();
+}
+
+#[test]
+fn an_address_in_use_is_named() {
+    let folder = Folder::new();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    assert!(folder.refused(&["serve", "--listen", &address]).contains(&address));
+}
