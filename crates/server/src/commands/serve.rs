@@ -11,7 +11,8 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tombolo_core::Env;
-use tombolo_service::Keyring;
+use tombolo_http::{App, Options};
+use tombolo_service::{Keyring, Replication};
 use tombolo_storage::sqlite::Role;
 use tombolo_storage::{Accounts, Store};
 
@@ -81,9 +82,15 @@ async fn serve(config: &Config, store: Arc<dyn Store>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The seam: everything that is answered comes from here.
-fn router(_: &Config, _: &Arc<dyn Store>, _: &Arc<dyn Env>, _: &Arc<Keyring>) -> axum::Router {
-    axum::Router::new()
+/// Everything that is answered comes from here.
+fn router(config: &Config, store: &Arc<dyn Store>, env: &Arc<dyn Env>, keyring: &Arc<Keyring>) -> axum::Router {
+    let options = Options {
+        tickit: config.protocols.tickit,
+        path_prefix: config.path_prefix(),
+        trusted_proxies: config.trusted_proxies.clone(),
+    };
+    let replication = Replication::new(store.clone(), env.clone());
+    tombolo_http::router(Arc::new(App { keyring: keyring.clone(), replication, env: env.clone(), options }))
 }
 
 async fn bind(addresses: &[SocketAddr]) -> anyhow::Result<Vec<TcpListener>> {

@@ -96,6 +96,12 @@ impl Config {
         self.data.join(self.database.as_deref().unwrap_or(Path::new("tombolo.db")))
     }
 
+    /// The path of the public URL, which a proxy may pass on in front of every route.
+    pub(crate) fn path_prefix(&self) -> Option<String> {
+        let (_, rest) = self.public_url.as_deref()?.split_once("://")?;
+        rest.find('/').map(|at| rest[at..].to_owned())
+    }
+
     fn defaults(environment: &Environment) -> Self {
         Self {
             data: environment.default_data(),

@@ -1,0 +1,114 @@
+//! The floor: a bare axum server, and a bare group-committing SQLite writer that writes the same rows and indexes as a
+//! push does, without deciding anything.
+
+use std::path::Path;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{Path as UrlPath, State};
+use axum::routing::post;
+use rusqlite::{Connection, params};
+use tokio::sync::oneshot;
+
+struct Push {
+    client: i64,
+    body: Bytes,
+    done: oneshot::Sender<()>,
+}
+
+pub(crate) fn serve(folder: &Path) {
+    let (queue, pushes) = sync_channel(1_024);
+    let connection = Connection::open(folder.join("tombolo.db")).unwrap();
+    std::thread::spawn(move || write(&connection, &pushes));
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let router = Router::new()
+            .route("/push/{client}", post(push))
+            .route("/bytes", post(bytes))
+            .layer(axum::extract::DefaultBodyLimit::disable())
+            .with_state(queue);
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        println!("listening on http://{}", listener.local_addr().unwrap());
+        let listener = axum::serve::ListenerExt::tap_io(listener, |stream| drop(stream.set_nodelay(true)));
+        axum::serve(listener, router).await.unwrap();
+    });
+}
+
+async fn push(State(queue): State<SyncSender<Push>>, UrlPath(client): UrlPath<i64>, body: Bytes) -> &'static str {
+    let (done, answered) = oneshot::channel();
+    queue.send(Push { client: client + 1, body, done }).unwrap();
+    answered.await.unwrap();
+    r#"{"server_time":"2026-11-20T23:53:11.651Z","changes":[],"conflicts":[],"refused":[],"more":false}"#
+}
+
+/// As many bytes as the body asks for, from memory.
+async fn bytes(body: String) -> Bytes {
+    static MEMORY: [u8; 16 << 20] = [b' '; 16 << 20];
+    Bytes::from_static(&MEMORY[..body.parse().unwrap()])
+}
+
+/// Drains the queue, writes, commits together, answers.
+fn write(connection: &Connection, pushes: &Receiver<Push>) {
+    connection
+        .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = OFF;")
+        .unwrap();
+    connection.set_prepared_statement_cache_capacity(64);
+    for space in 1..=64 {
+        connection
+            .execute("INSERT INTO spaces (id, owner, purpose, created_at) VALUES (?1, ?1, 'tickit', 0)", [space])
+            .unwrap();
+    }
+    let mut seqs = [0_i64; 128];
+    let mut token = 0;
+    while let Ok(first) = pushes.recv() {
+        connection.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let mut done = Vec::new();
+        let mut next = Some(first);
+        while let Some(push) = next {
+            token += 1;
+            insert(connection, &push, &mut seqs[usize::try_from(push.client).unwrap()], token);
+            done.push(push.done);
+            next = if done.len() < 256 { pushes.try_recv().ok() } else { None };
+        }
+        connection.execute_batch("COMMIT").unwrap();
+        for done in done {
+            done.send(()).unwrap();
+        }
+    }
+}
+
+fn insert(connection: &Connection, push: &Push, seq: &mut i64, token: i64) {
+    let run = |sql: &str, params: &[&dyn rusqlite::ToSql]| {
+        connection.prepare_cached(sql).unwrap().execute(params).unwrap();
+    };
+    let time = [7_u8; 12];
+    for task in push.body.split(|byte| *byte == b'\n') {
+        *seq += 1;
+        // The id's place in a task of load.rs.
+        let id = std::str::from_utf8(&task[21..57]).unwrap();
+        let payload = &task[58..];
+        run(
+            "INSERT INTO records (space, collection, name, rank, seq) VALUES (?1, 'task', ?2, 1, ?3)",
+            params![push.client, id, *seq],
+        );
+        let record = connection.last_insert_rowid();
+        run(
+            "INSERT INTO changes (space, seq, record, prev, base, committed_at, written_at, stamp_at, public_at, actor,
+                 replica, op, origin, verdict, digest, checksum, payload)
+             VALUES (?1, ?2, ?3, NULL, NULL, ?4, ?5, ?4, ?4, 1, ?1, 0, 0, 0, ?6, 4000000000, ?7)",
+            params![push.client, *seq, record, 1_763_000_000_000_000_i64, time, [7_u8; 16], payload],
+        );
+        run(
+            "INSERT INTO traffic (replica, record, greatest, last, tombstone, upload, upload_under)
+             VALUES (?1, ?2, ?3, ?3, NULL, ?4, ?5)",
+            params![push.client, record, time, *seq, 1_763_000_000_000_i64 + token],
+        );
+    }
+    run(
+        "INSERT INTO cursors (replica, token, parent, alias, polled, complete, snapshot, pages)
+         VALUES (?1, ?2, ?2, NULL, 0, ?3, ?3, NULL)",
+        params![push.client, 1_763_000_000_000_i64 + token, *seq],
+    );
+    run("UPDATE spaces SET head_seq = ?2, head_time = ?2 WHERE id = ?1", params![push.client, *seq]);
+}

@@ -1,0 +1,108 @@
+//! The benchmark: the real binary beside floors that the same run measures on the same machine.
+//!
+//! ```text
+//! cargo bench -p tombolo                    # everything, some minutes; prints the table of docs/performance.md
+//! cargo bench -p tombolo -- --quick         # small counts, to see that it works
+//! ```
+//!
+//! The floors are a bare axum server with a bare group-committing SQLite writer, which writes the same rows and indexes
+//! as a push does and decides nothing, and the same bytes from memory. Figures are ratios: absolute ones say more about
+//! the machine.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark prints its table")]
+#![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock and starts threads")]
+#![expect(missing_docs, reason = "a program of its own")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a failed benchmark stops"
+)]
+
+mod client;
+mod floor;
+mod load;
+mod process;
+mod table;
+
+use std::time::Duration;
+
+use load::{Measured, Pushes};
+use process::Served;
+use table::Table;
+
+/// How much is done.
+#[derive(Clone, Copy)]
+struct Scale {
+    /// Of each push measurement.
+    seconds: Duration,
+    /// Rounds of floor and binary in turn; the median round is shown.
+    rounds: usize,
+    cold_records: usize,
+    many_records: usize,
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [flag, folder] = arguments.as_slice()
+        && flag == "--floor"
+    {
+        floor::serve(std::path::Path::new(folder));
+        return;
+    }
+    let quick = arguments.iter().any(|argument| argument == "--quick");
+    let scale = if quick {
+        Scale { seconds: Duration::from_millis(500), rounds: 1, cold_records: 5_000, many_records: 10_000 }
+    } else {
+        Scale { seconds: Duration::from_secs(5), rounds: 3, cold_records: 100_000, many_records: 1_000_000 }
+    };
+    let mut table = Table::new(quick);
+    pushes(&mut table, scale);
+    pulls(&mut table, scale);
+    table.print();
+}
+
+/// Floor and binary in turn, so that a machine that grows slower slows both.
+fn pushes(table: &mut Table, scale: Scale) {
+    for changes in [1, 100] {
+        for clients in [1, 16, 64] {
+            let pushes = Pushes { changes, clients, seconds: scale.seconds };
+            let mut rounds: Vec<(Measured, Measured, u64)> = (0..scale.rounds)
+                .map(|_| {
+                    let floor = Served::floor();
+                    let bare = load::push_floor(&floor, pushes);
+                    drop(floor);
+                    let tombolo = Served::tombolo(clients);
+                    let ours = load::push_tombolo(&tombolo, pushes);
+                    (bare, ours, tombolo.resident_kib())
+                })
+                .collect();
+            rounds.sort_by(|(a, b, _), (c, d, _)| {
+                (b.per_second / a.per_second).total_cmp(&(d.per_second / c.per_second))
+            });
+            let (bare, ours, resident) = rounds.swap_remove(rounds.len() / 2);
+            eprintln!("push {changes} × {clients}: {:.0} of {:.0} a second", ours.per_second, bare.per_second);
+            table.push(pushes, &bare, &ours, resident);
+        }
+    }
+}
+
+fn pulls(table: &mut Table, scale: Scale) {
+    let mut tombolo = Served::tombolo(1);
+    table.idle(tombolo.binary_bytes(), tombolo.started_in, tombolo.resident_kib());
+
+    load::fill(&tombolo, 100);
+    let few = load::empty_pulls(&tombolo, scale.seconds);
+    load::fill(&tombolo, scale.cold_records - 100);
+    let cold = load::cold_pull(&tombolo);
+    let floor = Served::floor();
+    let memory = load::memory_pull(&floor, &cold.page_bytes);
+    drop(floor);
+    table.cold(&cold, &memory, tombolo.resident_kib());
+
+    load::fill(&tombolo, scale.many_records - scale.cold_records);
+    let many = load::empty_pulls(&tombolo, scale.seconds);
+    table.empty(scale.many_records, &few, &many);
+    tombolo.stop();
+    tombolo.start_again();
+    table.started(scale.many_records, tombolo.started_in);
+}

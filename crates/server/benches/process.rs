@@ -1,0 +1,108 @@
+//! The server under measurement, as a process of its own: the real binary, or this program as a floor.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_tombolo");
+
+pub(crate) struct Served {
+    child: Child,
+    folder: PathBuf,
+    pub(crate) address: SocketAddr,
+    /// One for each client.
+    pub(crate) tokens: Vec<String>,
+    pub(crate) started_in: Duration,
+}
+
+impl Served {
+    pub(crate) fn floor() -> Self {
+        let folder = fresh_folder();
+        // The floor's tables are the real ones, so the binary makes them.
+        tombolo(&folder, &["init"]);
+        let (child, address, started_in) =
+            start(Command::new(std::env::current_exe().unwrap()).arg("--floor").arg(&folder));
+        Self { child, folder, address, tokens: Vec::new(), started_in }
+    }
+
+    /// The real binary, with a user and a token for each client: what they push is not news to each other.
+    pub(crate) fn tombolo(clients: usize) -> Self {
+        let folder = fresh_folder();
+        let mut tokens = Vec::new();
+        for n in 0..clients {
+            let user = format!("user{n}");
+            tombolo(&folder, &["user", "add", &user]);
+            let made = tombolo(&folder, &["token", "--name", "bench", "--user", &user, "--json"]);
+            let made: serde_json::Value = serde_json::from_str(&made).unwrap();
+            tokens.push(made["token"].as_str().unwrap().to_owned());
+        }
+        let (child, address, started_in) = start(&mut serve(&folder));
+        Self { child, folder, address, tokens, started_in }
+    }
+
+    pub(crate) fn stop(&mut self) {
+        let stopped = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
+        assert!(stopped.success() && self.child.wait().unwrap().success(), "a clean stop");
+    }
+
+    pub(crate) fn start_again(&mut self) {
+        let (child, address, started_in) = start(&mut serve(&self.folder));
+        (self.child, self.address, self.started_in) = (child, address, started_in);
+    }
+
+    pub(crate) fn resident_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or("0 kB");
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
+    #[expect(clippy::unused_self, reason = "the size of the binary that it runs")]
+    pub(crate) fn binary_bytes(&self) -> u64 {
+        std::fs::metadata(BINARY).unwrap().len()
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn fresh_folder() -> PathBuf {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    // Beside the build: a folder for temporary files may be in memory, where a sync costs nothing.
+    let parent = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let folder = parent.join(format!("bench-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)));
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+fn serve(folder: &Path) -> Command {
+    let mut command = Command::new(BINARY);
+    command.args(["serve", "--listen", "127.0.0.1:0", "--set", "log.level=warn", "--data"]).arg(folder);
+    command
+}
+
+fn tombolo(folder: &Path, arguments: &[&str]) -> String {
+    let output = Command::new(BINARY).args(arguments).arg("--data").arg(folder).output().unwrap();
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn start(command: &mut Command) -> (Child, SocketAddr, Duration) {
+    let begun = Instant::now();
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    output.read_line(&mut line).unwrap();
+    let started_in = begun.elapsed();
+    let address = line.trim().rsplit('/').next().unwrap().parse().expect("the address that it listens on");
+    // Whatever else it says is of no interest; but a closed pipe would be an error to it.
+    std::thread::spawn(move || std::io::copy(&mut output, &mut std::io::sink()));
+    (child, address, started_in)
+}

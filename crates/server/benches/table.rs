@@ -1,0 +1,92 @@
+//! The table, in Markdown.
+
+use std::time::Duration;
+
+use crate::load::{ColdPull, Measured, Pushes};
+
+pub(crate) struct Table {
+    lines: Vec<String>,
+    notes: Vec<String>,
+}
+
+fn ms(time: Duration) -> String {
+    format!("{:.2} ms", time.as_secs_f64() * 1e3)
+}
+
+fn mib(kib: u64) -> String {
+    format!("{:.1} MiB", kib as f64 / 1024.0)
+}
+
+impl Table {
+    pub(crate) fn new(quick: bool) -> Self {
+        let notes = if quick { vec!["A quick run: the figures mean nothing.".to_owned()] } else { Vec::new() };
+        Self { lines: Vec::new(), notes }
+    }
+
+    fn line(&mut self, what: &str, ours: &str, floor: &str, ratio: &str, goal: &str) {
+        self.lines.push(format!("| {what} | {ours} | {floor} | {ratio} | {goal} |"));
+    }
+
+    pub(crate) fn push(&mut self, pushes: Pushes, bare: &Measured, ours: &Measured, resident_kib: u64) {
+        let Pushes { changes, clients, .. } = pushes;
+        let goal = match (changes, clients) {
+            (1, 1) => "≥ 0.80",
+            (1, _) => "≥ 0.55",
+            (_, 64) => "",
+            _ => "≥ 0.60",
+        };
+        let what = format!("push of {changes}, {clients} client{}", if clients == 1 { "" } else { "s" });
+        let show = |m: &Measured| format!("{:.0}/s, p50 {}, p99 {}", m.per_second, ms(m.p50), ms(m.p99));
+        self.line(&what, &show(ours), &show(bare), &format!("{:.2}", ours.per_second / bare.per_second), goal);
+        if changes == 1 && clients > 1 {
+            let ratio = ours.p99.as_secs_f64() / bare.p99.as_secs_f64();
+            self.line(&format!("{what}: p99"), &ms(ours.p99), &ms(bare.p99), &format!("{ratio:.2}"), "≤ 2.00");
+        }
+        if clients == 64 {
+            self.line(
+                &format!("resident after {what}"),
+                &mib(resident_kib),
+                "",
+                "",
+                if changes == 1 { "≤ 30 MiB" } else { "" },
+            );
+        }
+    }
+
+    pub(crate) fn cold(&mut self, cold: &ColdPull, memory: &Duration, resident_kib: u64) {
+        let bytes: usize = cold.page_bytes.iter().sum();
+        let ratio = memory.as_secs_f64() / cold.took.as_secs_f64();
+        let what = format!(
+            "cold pull of {} records, {:.0} MB in {} replies",
+            cold.records,
+            bytes as f64 / 1e6,
+            cold.page_bytes.len()
+        );
+        self.line(&what, &ms(cold.took), &ms(*memory), &format!("{ratio:.2}"), "≥ 0.40");
+        self.line("resident after it", &mib(resident_kib), "", "", "");
+    }
+
+    pub(crate) fn empty(&mut self, many: usize, few: &Measured, then: &Measured) {
+        let ratio = then.p50.as_secs_f64() / few.p50.as_secs_f64();
+        let what = format!("empty pull at {many} records, beside at 100");
+        let show = |m: &Measured| format!("p50 {}, p99 {}", ms(m.p50), ms(m.p99));
+        self.line(&what, &show(then), &show(few), &format!("{ratio:.2}"), "1");
+    }
+
+    pub(crate) fn idle(&mut self, binary_bytes: u64, started_in: Duration, resident_kib: u64) {
+        self.line("binary", &format!("{:.1} MiB", binary_bytes as f64 / f64::from(1 << 20)), "", "", "< 15 MiB");
+        self.line("start, empty database", &ms(started_in), "", "", "≤ 20 ms");
+        self.line("resident when idle", &mib(resident_kib), "", "", "≤ 12 MiB");
+    }
+
+    pub(crate) fn started(&mut self, many: usize, started_in: Duration) {
+        self.line(&format!("start at {many} records, after a clean stop"), &ms(started_in), "", "", "≤ 20 ms");
+    }
+
+    pub(crate) fn print(&self) {
+        println!("| what | tombolo | floor | ratio | goal |\n| --- | --- | --- | --- | --- |");
+        for line in self.lines.iter().chain(&self.notes) {
+            println!("{line}");
+        }
+    }
+}
