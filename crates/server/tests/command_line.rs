@@ -195,3 +195,62 @@ fn an_address_in_use_is_named() {
     let address = taken.local_addr().unwrap().to_string();
     assert!(folder.refused(&["serve", "--listen", &address]).contains(&address));
 }
+
+/// The status of a sync with `token`, sent as a client would.
+fn sync_status(address: &str, token: &str) -> String {
+    use std::io::Write as _;
+    let body = r#"{"device_id":"5c7a1f0e-8c1e-4b53-9d64-3f6f0a1b2c3d","last_sync":null,"changes":[]}"#;
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(
+        stream,
+        "POST /api/v1/sync HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {token}\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    )
+    .unwrap();
+    let mut status = String::new();
+    BufReader::new(stream).read_line(&mut status).unwrap();
+    status.split(' ').nth(1).unwrap().to_owned()
+}
+
+/// Waits until a sync has `status`, a second at most.
+fn await_status(address: &str, token: &str, status: &str) {
+    let tries = (0..20).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        sync_status(address, token) == status
+    });
+    assert!(tries, "no {status} within a second");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_token_made_or_revoked_beside_a_running_server_counts_within_a_second() {
+    let folder = Folder::new();
+    let mut server = Server::start(&folder, &["serve", "--listen", "127.0.0.1:0"]);
+    let address = server.address();
+    let token = folder.json(&["token", "--name", "laptop"])["token"].as_str().unwrap().to_owned();
+    assert_eq!(sync_status(&address, &token), "200");
+    assert_eq!(sync_status(&address, &token), "200");
+    folder.ok(&["token", "--revoke", "laptop"]);
+    await_status(&address, &token, "401");
+    let token = folder.json(&["token", "--name", "laptop"])["token"].as_str().unwrap().to_owned();
+    assert_eq!(sync_status(&address, &token), "200");
+    folder.ok(&["user", "disable", "owner"]);
+    await_status(&address, &token, "401");
+    server.stop();
+}
+
+#[cfg(unix)]
+#[test]
+fn wrong_tokens_are_limited_and_when_a_token_was_last_used_is_kept_at_the_end() {
+    let folder = Folder::new();
+    let token = folder.json(&["token", "--name", "laptop"])["token"].as_str().unwrap().to_owned();
+    let mut server = Server::start(&folder, &["serve", "--listen", "127.0.0.1:0"]);
+    let address = server.address();
+    let answers: Vec<_> = (0..35).map(|_| sync_status(&address, "tks_wrong")).collect();
+    assert_eq!(answers[..30], vec!["401"; 30]);
+    assert!(answers.contains(&"429".to_owned()), "{answers:?}");
+    assert_eq!(sync_status(&address, &token), "200");
+    server.stop();
+    assert!(folder.json(&["token", "--list"])[0]["last_used_at"].is_string());
+}

@@ -1,9 +1,12 @@
 //! `tombolo check`
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::bail;
 use serde::Serialize;
+use tombolo_core::Purpose;
+use tombolo_http::TickitPolicy;
 use tombolo_storage::{Policies, Progress};
 
 use super::{Answers, Desk, explain};
@@ -44,7 +47,7 @@ pub(super) async fn run(desk: &Desk<'_>, how: Answers) -> anyhow::Result<()> {
 
 /// How the payloads of each protocol are read.
 fn policies() -> Policies {
-    Policies::new()
+    vec![(Purpose::Tickit, Arc::new(TickitPolicy))]
 }
 
 fn progress() -> Progress {

@@ -76,7 +76,7 @@ pub(crate) const KEYS: &[Key] = &[
         name: "public_url",
         takes: "a URL that begins with http:// or https://",
         default: "\"\"",
-        meaning: "The address under which devices reach the server, as `tombolo token` prints it.",
+        meaning: "The address under which devices reach the server, as `tombolo token` prints it. A path in it is stripped from requests.",
         is_list: false,
         set: |config, value| {
             let url = value.text()?.trim_end_matches('/');

@@ -137,3 +137,14 @@ fn every_key_is_documented() {
     let rows = document.lines().filter(|line| line.starts_with("| `")).count();
     assert_eq!(rows, KEYS.len(), "docs/configuration.md has a row for each key, and no other");
 }
+
+#[test]
+fn the_public_url_says_what_stands_in_front_of_the_routes() {
+    let check = |url: &str, expected: Option<&str>| {
+        let config = Setting::new("public").set(&format!("public_url={url}")).load().unwrap();
+        assert_eq!(config.path_prefix().as_deref(), expected, "{url}");
+    };
+    check("https://example.org/", None);
+    check("https://example.org:8443/home/sync/", Some("/home/sync"));
+    check("", None);
+}
