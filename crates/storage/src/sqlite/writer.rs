@@ -142,7 +142,14 @@ impl Thread {
         let mut answers = Vec::new();
         let mut next = Some(Job::Write(first));
         let mut lost = None;
-        while let Some(Job::Write(work)) = next.take() {
+        loop {
+            let work = match next.take() {
+                Some(Job::Write(work)) => work,
+                other => {
+                    next = other;
+                    break;
+                }
+            };
             match self.run_one(work) {
                 Ok(Some(answer)) => answers.push(answer),
                 Ok(None) => {}
