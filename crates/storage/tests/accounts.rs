@@ -1,12 +1,10 @@
 //! The accounts of both stores, by one suite.
 
-#![expect(clippy::unwrap_used, reason = "a test that panics has failed, which is what it is for")]
-
 use std::sync::Arc;
 
-use tombolo_storage::Upkeep as _;
 use tombolo_storage::memory::Memory;
 use tombolo_storage::sqlite::{Role, Sqlite};
+use tombolo_storage::{Accounts as _, Upkeep as _};
 use tombolo_testkit::{TestEnv, accounts_suite};
 
 macro_rules! conforms {
