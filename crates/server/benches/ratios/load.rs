@@ -17,6 +17,8 @@ pub(crate) struct Measured {
     pub(crate) per_second: f64,
     pub(crate) p50: Duration,
     pub(crate) p99: Duration,
+    /// Processor time of the server for one request.
+    pub(crate) cpu: Duration,
 }
 
 pub(crate) struct ColdPull {
@@ -54,7 +56,7 @@ fn server_time(reply: &[u8]) -> String {
 }
 
 pub(crate) fn push_tombolo(served: &Served, pushes: Pushes) -> Measured {
-    measure(pushes, |client| {
+    measure(served, pushes, |client| {
         let mut connection = Client::new(served.address, SYNC, &served.tokens[client]);
         let device = format!("device-{client}");
         let mut last_sync = server_time(&connection.post(&request(&device, None, &[inbox(client)])));
@@ -69,7 +71,7 @@ pub(crate) fn push_tombolo(served: &Served, pushes: Pushes) -> Measured {
 }
 
 pub(crate) fn push_floor(served: &Served, pushes: Pushes) -> Measured {
-    measure(pushes, |client| {
+    measure(served, pushes, |client| {
         let mut connection = Client::new(served.address, &format!("/push/{client}"), "none");
         let mut next = 0;
         move || {
@@ -81,30 +83,35 @@ pub(crate) fn push_floor(served: &Served, pushes: Pushes) -> Measured {
 }
 
 /// Lets each client run for the given time, after a tenth of it to warm up.
-fn measure<F: FnMut()>(pushes: Pushes, client: impl Fn(usize) -> F + Sync) -> Measured {
+fn measure<F: FnMut()>(served: &Served, pushes: Pushes, client: impl Fn(usize) -> F + Sync) -> Measured {
     let warm = pushes.seconds / 10;
-    let latencies: Vec<Vec<Duration>> = std::thread::scope(|scope| {
-        let run = |n: usize| {
-            let mut push = client(n);
-            let begun = Instant::now();
-            let mut latencies = Vec::new();
-            while begun.elapsed() < warm + pushes.seconds {
-                let sent = Instant::now();
-                push();
-                if begun.elapsed() > warm {
-                    latencies.push(sent.elapsed());
-                }
+    let run = |n: usize| {
+        let mut push = client(n);
+        let begun = Instant::now();
+        let mut latencies = Vec::new();
+        let mut all = 0_u32;
+        while begun.elapsed() < warm + pushes.seconds {
+            let sent = Instant::now();
+            push();
+            all += 1;
+            if begun.elapsed() > warm {
+                latencies.push(sent.elapsed());
             }
-            latencies
-        };
-        let run = &run;
+        }
+        (latencies, all)
+    };
+    let run = &run;
+    let cpu_before = served.cpu();
+    let done: Vec<(Vec<Duration>, u32)> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..pushes.clients).map(|n| scope.spawn(move || run(n))).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
-    let mut all: Vec<Duration> = latencies.into_iter().flatten().collect();
+    let requests: u32 = done.iter().map(|(_, requests)| requests).sum();
+    let cpu = (served.cpu() - cpu_before) / requests.max(1);
+    let mut all: Vec<Duration> = done.into_iter().flat_map(|(latencies, _)| latencies).collect();
     all.sort_unstable();
     let at = |share: f64| all[((all.len() - 1) as f64 * share) as usize];
-    Measured { per_second: all.len() as f64 / pushes.seconds.as_secs_f64(), p50: at(0.5), p99: at(0.99) }
+    Measured { per_second: all.len() as f64 / pushes.seconds.as_secs_f64(), p50: at(0.5), p99: at(0.99), cpu }
 }
 
 /// Adds records to the first user's space.
@@ -136,7 +143,7 @@ pub(crate) fn empty_pulls(served: &Served, seconds: Duration) -> Measured {
         }
     }
     drop(connection);
-    measure(Pushes { changes: 0, clients: 1, seconds }, |_| {
+    measure(served, Pushes { changes: 0, clients: 1, seconds }, |_| {
         let mut connection = Client::new(served.address, SYNC, &served.tokens[0]);
         let last_sync = last_sync.clone();
         move || {

@@ -10,7 +10,6 @@
 //! the machine.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark prints its table")]
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock and starts threads")]
-#![expect(missing_docs, reason = "a program of its own")]
 #![allow(
     clippy::unwrap_used,
     clippy::cast_possible_truncation,
