@@ -36,7 +36,8 @@ impl Table {
             _ => "≥ 0.60",
         };
         let what = format!("push of {changes}, {clients} client{}", if clients == 1 { "" } else { "s" });
-        let show = |m: &Measured| format!("{:.0}/s, p50 {}, p99 {}, cpu {}", m.per_second, ms(m.p50), ms(m.p99), ms(m.cpu));
+        let show =
+            |m: &Measured| format!("{:.0}/s, p50 {}, p99 {}, cpu {}", m.per_second, ms(m.p50), ms(m.p99), ms(m.cpu));
         self.line(&what, &show(ours), &show(bare), &format!("{:.2}", ours.per_second / bare.per_second), goal);
         if changes == 1 && clients > 1 {
             let ratio = ours.p99.as_secs_f64() / bare.p99.as_secs_f64();
