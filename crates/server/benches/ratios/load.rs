@@ -85,8 +85,11 @@ pub(crate) fn push_floor(served: &Served, pushes: Pushes) -> Measured {
 /// Lets each client run for the given time, after a tenth of it to warm up.
 fn measure<F: FnMut()>(served: &Served, pushes: Pushes, client: impl Fn(usize) -> F + Sync) -> Measured {
     let warm = pushes.seconds / 10;
+    // The first request verifies the token, which takes longer than all that is measured.
+    let ready = std::sync::Barrier::new(pushes.clients);
     let run = |n: usize| {
         let mut push = client(n);
+        ready.wait();
         let begun = Instant::now();
         let mut latencies = Vec::new();
         let mut all = 0_u32;

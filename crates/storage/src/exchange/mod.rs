@@ -19,6 +19,8 @@ pub(crate) use resolve::{Presented, resolve};
 /// What the writes of a request came to, before its page is read.
 pub(crate) struct Judged {
     pub(crate) replica: Replica,
+    /// Whether it was never heard of before this request.
+    pub(crate) is_new: bool,
     pub(crate) presented: Presented,
     pub(crate) answers: Vec<Answer>,
     /// What the replica has in hand of the records that it sent in this request.
@@ -74,6 +76,7 @@ fn nothing_exchanged(request: &Exchange) -> Exchanged {
 pub(crate) fn push(ledger: &mut dyn Ledger, request: &Exchange) -> Result<Judged, StoreError> {
     let known = ledger.replica(&request.replica)?;
     let presented = resolve(ledger, known.as_ref(), request.presented)?;
+    let is_new = known.is_none();
     let mut replica = match known {
         Some(replica) => replica,
         None => ledger.add_replica(&request.replica, request.now)?,
@@ -95,12 +98,12 @@ pub(crate) fn push(ledger: &mut dyn Ledger, request: &Exchange) -> Result<Judged
         }
         sent = judge.into_sent();
     }
-    Ok(Judged { replica, presented, answers, sent })
+    Ok(Judged { replica, is_new, presented, answers, sent })
 }
 
 /// Reads what is new to the replica: on the writer's transaction, or on a later snapshot.
 pub(crate) fn read_page(ledger: &mut dyn Ledger, request: &Exchange, judged: &Judged) -> Result<Page, StoreError> {
-    page::read(ledger, request, Some(&judged.replica), &judged.presented, &judged.sent)
+    page::read(ledger, request, judged)
 }
 
 /// Notes what goes out and gives out the next cursor.

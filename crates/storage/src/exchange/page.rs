@@ -1,10 +1,8 @@
 //! What is new to a replica, up to what one reply can carry.
 
-use std::collections::HashMap;
+use tombolo_core::{Coverage, Op, RANKS};
 
-use tombolo_core::{Coverage, Digest, Op, RANKS};
-
-use super::Presented;
+use super::{Judged, Presented};
 use crate::ledger::{HeadRow, Ledger, RecordRow, Replica, Traffic};
 use crate::{Delivery, Exchange, StoreError};
 
@@ -38,13 +36,8 @@ pub(crate) fn has_news(
 }
 
 /// Reads the page that follows what was presented, in one snapshot.
-pub(crate) fn read(
-    ledger: &mut dyn Ledger,
-    request: &Exchange,
-    replica: Option<&Replica>,
-    presented: &Presented,
-    sent: &HashMap<RecordRow, (Op, Digest)>,
-) -> Result<Page, StoreError> {
+pub(crate) fn read(ledger: &mut dyn Ledger, request: &Exchange, judged: &Judged) -> Result<Page, StoreError> {
+    let Judged { replica, is_new, presented, sent, .. } = judged;
     let snapshot = ledger.end()?.seq;
     let starts = presented.starts();
     let mut ends = starts;
@@ -79,15 +72,17 @@ pub(crate) fn read(
         _ => Coverage::complete(held),
     };
     let coverage = before.after(starts, snapshot, ends);
-    let is_new = presented.full && presented.cursor.is_none() && request.presented.is_none();
+    let has_nothing = presented.full && presented.cursor.is_none() && request.presented.is_none();
     let mut page = Page { deliveries: Vec::with_capacity(heads.len()), traffic: Vec::new(), coverage };
     for head in heads {
-        let before = match replica {
-            Some(replica) => ledger.traffic(replica.row, head.record)?,
-            None => None,
+        // With a new replica nothing was exchanged but what it sent now.
+        let before = if *is_new && !sent.contains_key(&head.record) {
+            None
+        } else {
+            ledger.traffic(replica.row, head.record)?
         };
         // A device that never had a record need not hear that it is gone.
-        if head.op == Op::Delete && is_new && before.is_none() {
+        if head.op == Op::Delete && has_nothing && before.is_none() {
             continue;
         }
         deliver(&mut page, request, head, before);

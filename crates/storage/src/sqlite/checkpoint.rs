@@ -9,11 +9,13 @@ use rusqlite::Connection;
 use rusqlite::hooks::Wal;
 use tombolo_core::Env;
 
+use super::Role;
 use super::connection::{failed, open_writer};
 use crate::StoreError;
 
-/// Pages in the log at which it is folded in by a thread of its own: 4 MiB.
-const PASSIVE_PAGES: i32 = 1_000;
+/// Pages in the log at which it is folded in by a thread of its own: 16 MiB. A page that was written again meanwhile is
+/// folded in once, so that more is less work.
+const PASSIVE_PAGES: i32 = 4_000;
 /// Pages at which the writer itself stops for it, since without a pause the log never starts anew: 64 MiB. Most of
 /// them are folded in by then.
 const RESTART_PAGES: i32 = 16_000;
@@ -75,10 +77,13 @@ impl Checkpointer {
         }
     }
 
-    /// Folds everything in and empties the log, so that the next start finds nothing to recover.
-    pub(super) fn finish(&self, connection: Option<Connection>) -> Result<(), StoreError> {
+    /// Folds everything in and empties the log, so that the next start finds nothing to recover. Beside a running server
+    /// that is the server's to do.
+    pub(super) fn finish(&self, connection: Option<Connection>, role: Role) -> Result<(), StoreError> {
         let Some(connection) = connection else { return Ok(()) };
-        run(&connection, "TRUNCATE")?;
+        if role == Role::Server {
+            run(&connection, "TRUNCATE")?;
+        }
         connection.close().map_err(|(_, error)| failed(error))
     }
 }

@@ -64,7 +64,7 @@ impl Sqlite {
         let connection = open_writer(path)?;
         migrate(&connection)?;
         let generation = generation(&connection, role, &*env)?;
-        let writer = Writer::start(path.to_owned(), connection, &env);
+        let writer = Writer::start(path.to_owned(), role, connection, &env);
         let readers = Readers::start(path, &env);
         Ok(Self { writer, readers, generation, polled: Arc::default(), data_version: Arc::default() })
     }
@@ -260,11 +260,15 @@ impl Upkeep for Sqlite {
 
     fn changed_elsewhere(&self) -> Reply<'_, bool> {
         let known = Arc::clone(&self.data_version);
-        Box::pin(self.writer.beside(move |connection| {
-            let version = connection.pragma_query_value(None, "data_version", |row| row.get(0)).map_err(failed)?;
-            let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
-            Ok(known.replace(version).is_some_and(|before| before != version))
-        }))
+        Box::pin(async move {
+            let changed = self.writer.beside(move |connection| {
+                let version = connection.pragma_query_value(None, "data_version", |row| row.get(0)).map_err(failed)?;
+                let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+                Ok(known.replace(version).is_some_and(|before| before != version))
+            });
+            // A new connection counts from anew: the number may be the old one by chance.
+            Ok(changed.await? | self.writer.was_reopened())
+        })
     }
 
     fn check(&self, policies: Policies, progress: Progress) -> Reply<'_, CheckReport> {

@@ -4,11 +4,13 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 use tombolo_core::Env;
 
+use super::Role;
 use super::checkpoint::Checkpointer;
 use super::connection::{again, failed, open_writer};
 use crate::StoreError;
@@ -41,15 +43,23 @@ enum Job {
 #[derive(Clone, Debug)]
 pub(super) struct Writer {
     queue: mpsc::Sender<Job>,
+    reopened: Arc<AtomicBool>,
 }
 
 impl Writer {
-    pub(super) fn start(path: PathBuf, mut connection: Connection, env: &Arc<dyn Env>) -> Self {
+    pub(super) fn start(path: PathBuf, role: Role, mut connection: Connection, env: &Arc<dyn Env>) -> Self {
         let (queue, jobs) = mpsc::channel(QUEUE_MAX);
         let checkpointer = Checkpointer::start(path.clone(), &mut connection, env);
-        let mut thread = Thread { path, connection: Some(connection), jobs, checkpointer };
+        let reopened = Arc::new(AtomicBool::new(false));
+        let mut thread =
+            Thread { path, role, reopened: Arc::clone(&reopened), connection: Some(connection), jobs, checkpointer };
         env.spawn("tombolo-writer", Box::new(move || thread.run()));
-        Self { queue }
+        Self { queue, reopened }
+    }
+
+    /// Whether the connection was opened anew since the last call.
+    pub(super) fn was_reopened(&self) -> bool {
+        self.reopened.swap(false, Ordering::Relaxed)
     }
 
     /// Runs `work` in the next transaction, and answers after its commit reached the disk.
@@ -93,8 +103,18 @@ impl Writer {
     }
 }
 
+/// How a failed job is undone.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Undo {
+    Transaction,
+    Savepoint,
+}
+
 struct Thread {
     path: PathBuf,
+    role: Role,
+    /// Set when the connection was opened anew: what was known of other processes' commits is then void.
+    reopened: Arc<AtomicBool>,
     /// `None` while the disk does not let us open it again.
     connection: Option<Connection>,
     jobs: mpsc::Receiver<Job>,
@@ -110,7 +130,7 @@ impl Thread {
                 Job::Beside(work) => work(self.connection()),
                 Job::Close(answer) => {
                     self.jobs.close();
-                    let closed = self.checkpointer.finish(self.connection.take());
+                    let closed = self.checkpointer.finish(self.connection.take(), self.role);
                     drop(answer.send(closed));
                     return;
                 }
@@ -125,6 +145,7 @@ impl Thread {
         if self.connection.is_none() {
             let mut connection = open_writer(&self.path)?;
             self.checkpointer.watch(&mut connection);
+            self.reopened.store(true, Ordering::Relaxed);
             self.connection = Some(connection);
         }
         self.connection.as_ref().ok_or(StoreError::Closed)
@@ -132,15 +153,24 @@ impl Thread {
 
     /// Runs `first` and what waits behind it in one transaction. Returns the job that did not belong to it.
     fn group(&mut self, first: Work) -> Option<Job> {
-        let begun =
-            self.connection().and_then(|connection| connection.execute_batch("BEGIN IMMEDIATE").map_err(failed));
+        let begun = self.connection().and_then(|connection| {
+            connection.prepare_cached("BEGIN IMMEDIATE").and_then(|mut begin| begin.execute([])).map_err(failed)
+        });
         if let Err(error) = begun {
             tracing::error!(%error, "no transaction could be begun");
             drop(first(Err(error)));
             return None;
         }
-        let mut answers = Vec::new();
-        let mut next = Some(Job::Write(first));
+        // The first has the transaction to itself: it needs no savepoint.
+        let mut answers = match self.run_one(first, Undo::Transaction) {
+            Ok(Some(answer)) => vec![answer],
+            Ok(None) => return None,
+            Err(error) => {
+                self.recover(&error);
+                return None;
+            }
+        };
+        let mut next = self.jobs.try_recv().ok();
         let mut lost = None;
         loop {
             let work = match next.take() {
@@ -150,7 +180,7 @@ impl Thread {
                     break;
                 }
             };
-            match self.run_one(work) {
+            match self.run_one(work, Undo::Savepoint) {
                 Ok(Some(answer)) => answers.push(answer),
                 Ok(None) => {}
                 Err(error) => {
@@ -179,12 +209,14 @@ impl Thread {
         next
     }
 
-    /// Runs one job in its savepoint. `Err` when the whole transaction is gone.
-    fn run_one(&self, work: Work) -> Result<Option<Answer>, StoreError> {
+    /// Runs one job, and undoes it when it fails. `Err` when the whole transaction is gone.
+    fn run_one(&self, work: Work, undo: Undo) -> Result<Option<Answer>, StoreError> {
         let connection = self.connection.as_ref().ok_or(StoreError::Closed)?;
         let sql =
             |sql: &str| connection.prepare_cached(sql).and_then(|mut statement| statement.execute([])).map_err(failed);
-        sql("SAVEPOINT job")?;
+        if undo == Undo::Savepoint {
+            sql("SAVEPOINT job")?;
+        }
         let ran = catch_unwind(AssertUnwindSafe(|| work(Ok(connection))));
         // A full disk or an I/O error may have ended the transaction that the other jobs are in.
         if connection.is_autocommit() {
@@ -193,18 +225,17 @@ impl Thread {
                 _ => StoreError::Io("the transaction was ended by an error of the disk".into()),
             });
         }
-        match ran {
-            Ok(Ok(answer)) => {
+        if ran.is_err() {
+            tracing::error!("a job of the writer panicked; it was undone, the others go on");
+        }
+        match (ran, undo) {
+            (Ok(Ok(answer)), Undo::Transaction) => Ok(Some(answer)),
+            (Ok(Ok(answer)), Undo::Savepoint) => {
                 sql("RELEASE job")?;
                 Ok(Some(answer))
             }
-            Ok(Err(Failed(_))) => {
-                sql("ROLLBACK TO job")?;
-                sql("RELEASE job")?;
-                Ok(None)
-            }
-            Err(_panic) => {
-                tracing::error!("a job of the writer panicked; it was undone, the others go on");
+            (_, Undo::Transaction) => sql("ROLLBACK").map(|_| None),
+            (_, Undo::Savepoint) => {
                 sql("ROLLBACK TO job")?;
                 sql("RELEASE job")?;
                 Ok(None)
