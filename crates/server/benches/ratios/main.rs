@@ -3,6 +3,7 @@
 //! ```text
 //! cargo bench -p tombolo                    # everything, some minutes; prints the table of docs/performance.md
 //! cargo bench -p tombolo -- --quick         # small counts, to see that it works
+//! cargo bench -p tombolo -- --push 100x16   # one line of it: pushes of 100 changes from 16 clients
 //! ```
 //!
 //! The floors are a bare axum server with a bare group-committing SQLite writer, which writes the same rows and indexes
@@ -55,15 +56,21 @@ fn main() {
         Scale { seconds: Duration::from_secs(5), rounds: 3, cold_records: 100_000, many_records: 1_000_000 }
     };
     let mut table = Table::new(quick);
-    pushes(&mut table, scale);
-    pulls(&mut table, scale);
+    let only = arguments.iter().skip_while(|argument| *argument != "--push").nth(1);
+    pushes(&mut table, scale, only.map(String::as_str));
+    if only.is_none() {
+        pulls(&mut table, scale);
+    }
     table.print();
 }
 
 /// Floor and binary in turn, so that a machine that grows slower slows both.
-fn pushes(table: &mut Table, scale: Scale) {
+fn pushes(table: &mut Table, scale: Scale, only: Option<&str>) {
     for changes in [1, 100] {
         for clients in [1, 16, 64] {
+            if only.is_some_and(|only| only != format!("{changes}x{clients}")) {
+                continue;
+            }
             let pushes = Pushes { changes, clients, seconds: scale.seconds };
             let mut rounds: Vec<(Measured, Measured, u64)> = (0..scale.rounds)
                 .map(|_| {
