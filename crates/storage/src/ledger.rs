@@ -113,8 +113,15 @@ pub(crate) struct HeadRow {
     pub(crate) seq: Seq,
     pub(crate) op: Op,
     pub(crate) public_at: Instant,
-    pub(crate) digest: Digest,
     pub(crate) payload: Vec<u8>,
+}
+
+/// Who is shown heads.
+pub(crate) trait HeadVisitor {
+    /// Whether it wants the content of this head; asked before it is read.
+    fn wants(&mut self, record: RecordRow, seq: Seq, op: Op, digest: Digest) -> bool;
+    /// Shows a head that it wants. `false` ends the visit.
+    fn visit(&mut self, head: HeadRow) -> Done<bool>;
 }
 
 /// Another id of a record.
@@ -168,8 +175,8 @@ pub(crate) trait Ledger {
     fn unique_holder(&mut self, collection: CollectionName, value: &[u8]) -> Done<Option<RecordKey>>;
     fn set_unique(&mut self, record: RecordRow, collection: CollectionName, value: Option<&[u8]>) -> Done<()>;
 
-    /// The heads of `rank` after `after`, in the order of their numbers, until `each` says that it has enough.
-    fn heads_after(&mut self, rank: usize, after: Seq, each: &mut dyn FnMut(HeadRow) -> Done<bool>) -> Done<()>;
+    /// The heads of `rank` after `after`, in the order of their numbers, until `visitor` says that it has enough.
+    fn heads_after(&mut self, rank: usize, after: Seq, visitor: &mut dyn HeadVisitor) -> Done<()>;
 
     fn add_refusals(&mut self, replica: &ReplicaName, refused: &[crate::Refused], now: ServerTime) -> Done<()>;
 }

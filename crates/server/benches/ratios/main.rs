@@ -3,7 +3,8 @@
 //! ```text
 //! cargo bench -p tombolo                    # everything, some minutes; prints the table of docs/performance.md
 //! cargo bench -p tombolo -- --quick         # small counts, to see that it works
-//! cargo bench -p tombolo -- --push 100x16   # one line of it: pushes of 100 changes from 16 clients
+//! cargo bench -p tombolo -- --only 100x16   # one line of it: pushes of 100 changes from 16 clients
+//! cargo bench -p tombolo -- --only pulls    # all but the pushes
 //! ```
 //!
 //! The floors are a bare axum server with a bare group-committing SQLite writer, which writes the same rows and indexes
@@ -56,9 +57,9 @@ fn main() {
         Scale { seconds: Duration::from_secs(5), rounds: 3, cold_records: 100_000, many_records: 1_000_000 }
     };
     let mut table = Table::new(quick);
-    let only = arguments.iter().skip_while(|argument| *argument != "--push").nth(1);
+    let only = arguments.iter().skip_while(|argument| *argument != "--only").nth(1);
     pushes(&mut table, scale, only.map(String::as_str));
-    if only.is_none() {
+    if only.is_none_or(|only| only == "pulls") {
         pulls(&mut table, scale);
     }
     table.print();

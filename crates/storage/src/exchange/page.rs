@@ -1,9 +1,11 @@
 //! What is new to a replica, up to what one reply can carry.
 
-use tombolo_core::{Coverage, Op, RANKS};
+use std::collections::HashMap;
+
+use tombolo_core::{Coverage, Digest, Op, RANKS, Seq};
 
 use super::{Judged, Presented};
-use crate::ledger::{HeadRow, Ledger, RecordRow, Replica, Traffic};
+use crate::ledger::{HeadRow, HeadVisitor, Ledger, RecordRow, Replica, Traffic};
 use crate::{Delivery, Exchange, StoreError};
 
 /// What one reply delivers, and what the replica holds once it took it.
@@ -21,18 +23,66 @@ pub(crate) fn has_news(
     replica: Option<&Replica>,
     presented: &Presented,
 ) -> Result<bool, StoreError> {
-    let is_new = replica.is_none() && request.presented.is_none();
-    let mut found = false;
+    let mut news = News { is_new: replica.is_none() && request.presented.is_none(), found: false };
     for (rank, start) in presented.starts().into_iter().enumerate() {
-        ledger.heads_after(rank, start, &mut |head| {
-            found = !(is_new && head.op == Op::Delete);
-            Ok(!found)
-        })?;
-        if found {
+        ledger.heads_after(rank, start, &mut news)?;
+        if news.found {
             break;
         }
     }
-    Ok(found)
+    Ok(news.found)
+}
+
+/// Looks for the first head that would be delivered.
+struct News {
+    /// A new device need not hear of what is gone.
+    is_new: bool,
+    found: bool,
+}
+
+impl HeadVisitor for News {
+    fn wants(&mut self, _: RecordRow, _: Seq, op: Op, _: Digest) -> bool {
+        !(self.is_new && op == Op::Delete)
+    }
+
+    fn visit(&mut self, _: HeadRow) -> Result<bool, StoreError> {
+        self.found = true;
+        Ok(false)
+    }
+}
+
+/// Collects the heads of one page.
+struct Collector<'a> {
+    request: &'a Exchange,
+    presented: &'a Presented,
+    sent: &'a HashMap<RecordRow, (Op, Digest)>,
+    heads: Vec<HeadRow>,
+    bytes: usize,
+    /// Whether the next one did not fit.
+    is_full: bool,
+    /// The last head that was dealt with.
+    end: Seq,
+}
+
+impl HeadVisitor for Collector<'_> {
+    fn wants(&mut self, record: RecordRow, seq: Seq, op: Op, digest: Digest) -> bool {
+        let has_it = !self.presented.full && self.sent.get(&record) == Some(&(op, digest));
+        if has_it {
+            self.end = seq;
+        }
+        !has_it
+    }
+
+    fn visit(&mut self, head: HeadRow) -> Result<bool, StoreError> {
+        let size = head.payload.len() + head.key.name.as_str().len() + self.request.delivery_overhead_bytes;
+        self.is_full = self.bytes + size > self.request.page_bytes_max;
+        if !self.is_full {
+            self.bytes += size;
+            self.end = head.seq;
+            self.heads.push(head);
+        }
+        Ok(!self.is_full)
+    }
 }
 
 /// Reads the page that follows what was presented, in one snapshot.
@@ -41,32 +91,17 @@ pub(crate) fn read(ledger: &mut dyn Ledger, request: &Exchange, judged: &Judged)
     let snapshot = ledger.end()?.seq;
     let starts = presented.starts();
     let mut ends = starts;
-    let mut heads: Vec<HeadRow> = Vec::new();
-    let mut bytes = 0;
+    let mut page = Collector { request, presented, sent, heads: Vec::new(), bytes: 0, is_full: false, end: Seq::ZERO };
     for rank in 0..RANKS {
-        let mut is_full = false;
-        ledger.heads_after(rank, starts[rank], &mut |head| {
-            let has_it = !presented.full && sent.get(&head.record) == Some(&(head.op, head.digest));
-            if !has_it {
-                let size = head.payload.len() + head.key.name.as_str().len() + request.delivery_overhead_bytes;
-                is_full = bytes + size > request.page_bytes_max;
-                if is_full {
-                    return Ok(false);
-                }
-                bytes += size;
-            }
-            ends[rank] = head.seq;
-            if !has_it {
-                heads.push(head);
-            }
-            Ok(true)
-        })?;
-        if is_full {
+        page.end = starts[rank];
+        ledger.heads_after(rank, starts[rank], &mut page)?;
+        ends[rank] = if page.is_full { page.end } else { snapshot };
+        if page.is_full {
             break;
         }
-        ends[rank] = snapshot;
     }
-    let held = presented.coverage().map_or(tombolo_core::Seq::ZERO, Coverage::complete_to);
+    let heads = page.heads;
+    let held = presented.coverage().map_or(Seq::ZERO, Coverage::complete_to);
     let before = match presented.coverage() {
         Some(coverage) if !presented.full => coverage.clone(),
         _ => Coverage::complete(held),

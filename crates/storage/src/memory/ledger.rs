@@ -6,7 +6,8 @@ use tombolo_core::merge::State;
 use tombolo_core::{CollectionName, Instant, RecordKey, RecordName, ReplicaName, Seq, ServerTime, Stamp, limits};
 
 use crate::ledger::{
-    Alias, Change, End, HeadRow, IssuedCursor, Ledger, NewChange, Record, RecordRow, Replica, ReplicaRow, Traffic,
+    Alias, Change, End, HeadRow, HeadVisitor, IssuedCursor, Ledger, NewChange, Record, RecordRow, Replica, ReplicaRow,
+    Traffic,
 };
 use crate::{LoggedChange, Refused, StoreError};
 
@@ -250,7 +251,7 @@ impl Ledger for Space {
         Ok(())
     }
 
-    fn heads_after(&mut self, rank: usize, after: Seq, each: &mut dyn FnMut(HeadRow) -> Done<bool>) -> Done<()> {
+    fn heads_after(&mut self, rank: usize, after: Seq, visitor: &mut dyn HeadVisitor) -> Done<()> {
         let mut heads: Vec<(Seq, usize)> = Vec::new();
         for (place, row) in self.records.iter().enumerate().filter(|(_, row)| row.rank == rank) {
             heads.extend(row.head.filter(|head| *head > after).map(|head| (head, place)));
@@ -259,16 +260,18 @@ impl Ledger for Space {
         for (seq, place) in heads {
             let logged = self.at(seq)?;
             let State { op, public_at, digest, .. } = logged.change.state;
+            if !visitor.wants(RecordRow(number(place)), seq, op, digest) {
+                continue;
+            }
             let head = HeadRow {
                 record: RecordRow(number(place)),
                 key: self.records[place].key.clone(),
                 seq,
                 op,
                 public_at,
-                digest,
                 payload: logged.payload.clone().unwrap_or_default(),
             };
-            if !each(head)? {
+            if !visitor.visit(head)? {
                 break;
             }
         }

@@ -11,8 +11,8 @@ use tombolo_core::{
 use super::connection::failed;
 use crate::StoreError;
 use crate::ledger::{
-    Alias, Change, End, HeadRow, IssuedCursor, Ledger, NewChange, Record, RecordRow, Replica, ReplicaRow, Traffic,
-    Upload,
+    Alias, Change, End, HeadRow, HeadVisitor, IssuedCursor, Ledger, NewChange, Record, RecordRow, Replica, ReplicaRow,
+    Traffic, Upload,
 };
 
 type Done<T> = Result<T, StoreError>;
@@ -458,15 +458,17 @@ impl Ledger for SqliteLedger<'_> {
         )
     }
 
-    fn heads_after(&mut self, rank: usize, after: Seq, each: &mut dyn FnMut(HeadRow) -> Done<bool>) -> Done<()> {
+    fn heads_after(&mut self, rank: usize, after: Seq, visitor: &mut dyn HeadVisitor) -> Done<()> {
         let sql = "SELECT r.id, r.collection, r.name, c.seq, c.op, c.public_at, c.digest, c.payload, c.checksum
                    FROM records r JOIN changes c ON c.space = r.space AND c.seq = r.seq
                    WHERE r.space = ?1 AND r.rank = ?2 AND r.seq > ?3 ORDER BY r.seq";
         let mut statement = self.connection.prepare_cached(sql).map_err(failed)?;
         let mut rows = statement.query(params![self.space.get(), small(rank), int(after)]).map_err(failed)?;
         while let Some(row) = rows.next().map_err(failed)? {
-            let head = self.read_head(row)?;
-            if !each(head)? {
+            let (seq, op) = (seq(row, 3).map_err(failed)?, op(row, 4).map_err(failed)?);
+            let digest = Digest::from_bytes(row.get(6).map_err(failed)?);
+            let record = RecordRow(row.get(0).map_err(failed)?);
+            if visitor.wants(record, seq, op, digest) && !visitor.visit(self.read_head(row, record, seq, op)?)? {
                 break;
             }
         }
@@ -489,20 +491,18 @@ impl Ledger for SqliteLedger<'_> {
 }
 
 impl SqliteLedger<'_> {
-    fn read_head(&self, row: &Row<'_>) -> Done<HeadRow> {
+    fn read_head(&self, row: &Row<'_>, record: RecordRow, seq: Seq, op: Op) -> Done<HeadRow> {
         let text = |index| row.get_ref(index).and_then(|value| Ok(value.as_str()?)).map_err(failed);
-        let seq = seq(row, 3).map_err(failed)?;
         let payload = row.get_ref(7).and_then(|value| Ok(value.as_blob_or_null()?)).map_err(failed)?;
         if row.get::<_, u32>(8).map_err(failed)? != checksum_of(payload) {
             return Err(self.damaged(seq, "its content is not what was written"));
         }
         Ok(HeadRow {
-            record: RecordRow(row.get(0).map_err(failed)?),
+            record,
             key: self.key(text(1)?, text(2)?)?,
             seq,
-            op: op(row, 4).map_err(failed)?,
+            op,
             public_at: millis(row, 5).map_err(failed)?,
-            digest: Digest::from_bytes(row.get(6).map_err(failed)?),
             payload: payload.unwrap_or_default().to_vec(),
         })
     }
