@@ -1,8 +1,19 @@
 //! A world that a test decides.
 
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
-use tombolo_core::{Env, ServerTime};
+use tombolo_core::{Env, Instant, ServerTime};
+
+/// The instant `seconds` after [`TestEnv::START`].
+///
+/// # Panics
+/// Outside the years that an instant can have.
+#[must_use]
+pub fn at(seconds: i64) -> Instant {
+    let nanos = TestEnv::START.to_instant().nanos() + i128::from(seconds) * 1_000_000_000;
+    Instant::from_nanos(nanos).expect("tests stay within the calendar")
+}
 
 /// A clock set by hand, randomness from a seed, real threads.
 #[derive(Debug)]
@@ -24,6 +35,12 @@ impl TestEnv {
     /// Sets the clock, also back.
     pub fn set(&self, now: ServerTime) {
         *self.now.lock().unwrap_or_else(PoisonError::into_inner) = now;
+    }
+
+    /// Moves the clock on.
+    pub fn advance(&self, span: Duration) {
+        let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
+        *now = now.plus(span);
     }
 }
 
