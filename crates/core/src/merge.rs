@@ -61,8 +61,9 @@ pub struct Facts<'a> {
     pub delivered: Option<&'a State>,
     /// The replica's own last upload, if it counts.
     pub own: Option<&'a Own>,
-    /// The instant last exchanged with this replica for this record, sent or seen.
-    pub exchanged: Option<Instant>,
+    /// The instants under which this replica may have the record in hand: the one last exchanged, sent or seen; the one
+    /// before it, while it is not known whether that one arrived; the one under which `delivered` goes out.
+    pub exchanged: [Option<Instant>; 3],
     /// The instant of the last deletion exchanged with this replica for this record.
     pub tombstone: Option<Instant>,
     /// The record's present state.
@@ -154,7 +155,7 @@ fn is_echo(facts: &Facts<'_>, base: Option<&State>) -> bool {
         Op::Delete => facts.tombstone == Some(incoming.written_at) || base.is_some_and(|base| base.op == Op::Delete),
         Op::Put => {
             let resaved = base.is_some_and(|base| base.op == Op::Put && base.digest == incoming.digest);
-            resaved || (facts.clients_restamp && facts.exchanged == Some(incoming.written_at))
+            resaved || (facts.clients_restamp && facts.exchanged.contains(&Some(incoming.written_at)))
         }
     }
 }

@@ -114,7 +114,7 @@ fn step(write: &Incoming, case: &Case) -> Step {
         incoming: write,
         delivered: case.delivered.as_ref(),
         own: case.own.as_ref(),
-        exchanged: case.exchanged.map(at),
+        exchanged: [case.exchanged.map(at), None, None],
         tombstone: case.tombstone.map(at),
         head: case.head.as_ref(),
         clients_restamp: true,

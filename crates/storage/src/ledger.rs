@@ -51,6 +51,10 @@ pub(crate) struct Traffic {
     pub(crate) greatest: Instant,
     /// The last instant, sent or seen.
     pub(crate) last: Instant,
+    /// When `last` was sent: the instant before it, which the replica has in hand if the reply was lost, and the cursor
+    /// that it presented. While it presents that one again, no reply has arrived.
+    pub(crate) held: Option<Instant>,
+    pub(crate) held_under: Option<Instant>,
     /// The instant of the last deletion, sent or seen.
     pub(crate) tombstone: Option<Instant>,
     /// The replica's last upload that was stored.

@@ -97,16 +97,18 @@ impl<'a> Judge<'a> {
         };
         let arrival = self.arrive(key, incoming, payload)?;
         let own = self.own_upload(&arrival)?;
-        let exchanged = match (&arrival.traffic, &arrival.delivered) {
-            (Some(traffic), _) => Some(traffic.last),
-            (None, delivered) => delivered.as_ref().map(|state| state.public_at),
-        };
+        let traffic = arrival.traffic.as_ref();
+        let exchanged = [
+            traffic.map(|traffic| traffic.last),
+            traffic.and_then(|traffic| traffic.held),
+            arrival.delivered.as_ref().map(|state| state.public_at),
+        ];
         let facts = Facts {
             incoming: &arrival.incoming,
             delivered: arrival.delivered.as_ref(),
             own: own.as_ref(),
             exchanged,
-            tombstone: arrival.traffic.as_ref().and_then(|traffic| traffic.tombstone),
+            tombstone: traffic.and_then(|traffic| traffic.tombstone),
             head: arrival.record.as_ref().map(|record| &record.head),
             clients_restamp: self.land.policy.clients_restamp(),
             is_home,
@@ -436,6 +438,8 @@ impl<'a> Judge<'a> {
         let traffic = Traffic {
             greatest: known.map_or(written_at, |known| known.max(written_at)),
             last: written_at,
+            held: None,
+            held_under: None,
             tombstone: if op == Op::Delete { Some(written_at) } else { before.and_then(|traffic| traffic.tombstone) },
             upload: match upload {
                 Some(seq) => Some(Upload { seq, under: self.presented.under() }),

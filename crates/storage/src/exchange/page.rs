@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use tombolo_core::{Coverage, Digest, Op, RANKS, Seq};
+use tombolo_core::{Coverage, Digest, Instant, Op, RANKS, Seq};
 
 use super::{Judged, Presented};
 use crate::ledger::{HeadRow, HeadVisitor, Ledger, RecordRow, Replica, Traffic};
@@ -120,7 +120,7 @@ pub(crate) fn read(ledger: &mut dyn Ledger, request: &Exchange, judged: &Judged)
         if head.op == Op::Delete && has_nothing && before.is_none() {
             continue;
         }
-        deliver(&mut page, request, head, before);
+        deliver(&mut page, request, presented, head, before);
     }
     Ok(page)
 }
@@ -128,18 +128,24 @@ pub(crate) fn read(ledger: &mut dyn Ledger, request: &Exchange, judged: &Judged)
 /// Clients that apply only what is newer than their own take a record when its instant is above the greatest ever
 /// exchanged with them for it; and no more than that, or their own next edit would look older. It is also above the
 /// time that the client presented, below which it would never upload its own edit of the record.
-fn deliver(page: &mut Page, request: &Exchange, head: HeadRow, before: Option<Traffic>) {
+fn deliver(page: &mut Page, request: &Exchange, presented: &Presented, head: HeadRow, before: Option<Traffic>) {
     let least = request.presented.filter(|time| *time <= request.now.to_instant());
     let instant = match &before {
         Some(traffic) => traffic.greatest.max(least.unwrap_or(traffic.greatest)).millisecond_later(),
-        None => head.public_at.max(least.map_or(head.public_at, tombolo_core::Instant::millisecond_later)),
+        None => head.public_at.max(least.map_or(head.public_at, Instant::millisecond_later)),
     };
     // A put that goes out under its public instant, to a replica that never exchanged the record, need not be
     // remembered: the log says it.
     if before.is_some() || instant != head.public_at || head.op == Op::Delete {
-        let tombstone = if head.op == Op::Delete { Some(instant) } else { before.as_ref().and_then(|t| t.tombstone) };
-        let upload = before.and_then(|traffic| traffic.upload);
-        page.traffic.push((head.record, Traffic { greatest: instant, last: instant, tombstone, upload }));
+        let held_under = presented.under();
+        let held = before.as_ref().map(|traffic| {
+            let is_again = traffic.held_under == held_under;
+            traffic.held.filter(|_| is_again).unwrap_or(traffic.last)
+        });
+        let (tombstone, upload) = before.map_or((None, None), |traffic| (traffic.tombstone, traffic.upload));
+        let tombstone = if head.op == Op::Delete { Some(instant) } else { tombstone };
+        let traffic = Traffic { greatest: instant, last: instant, held, held_under, tombstone, upload };
+        page.traffic.push((head.record, traffic));
     }
     let HeadRow { key, op, payload, .. } = head;
     let payload = if op == Op::Delete { Vec::new() } else { payload };

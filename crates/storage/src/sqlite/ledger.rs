@@ -358,16 +358,19 @@ impl Ledger for SqliteLedger<'_> {
     }
 
     fn traffic(&mut self, replica: ReplicaRow, record: RecordRow) -> Done<Option<Traffic>> {
-        let sql =
-            "SELECT greatest, last, tombstone, upload, upload_under FROM traffic WHERE replica = ?1 AND record = ?2";
+        let sql = "SELECT greatest, last, tombstone, upload, upload_under, held, held_under FROM traffic WHERE replica = ?1 AND record = ?2";
         self.one(sql, params![replica.0, record.0], |row| {
-            let tombstone: Option<[u8; 12]> = row.get(2)?;
-            let under: Option<i64> = row.get(4)?;
-            let under = under.map(|under| from_millis(under).ok_or_else(|| bad(4))).transpose()?;
+            let instant_opt = |column| {
+                let bytes: Option<[u8; 12]> = row.get(column)?;
+                bytes.map(|bytes| Instant::from_bytes(bytes).ok_or_else(|| bad(column))).transpose()
+            };
+            let under = millis_opt(row, 4)?;
             Ok(Traffic {
                 greatest: instant(row, 0)?,
                 last: instant(row, 1)?,
-                tombstone: tombstone.map(|bytes| Instant::from_bytes(bytes).ok_or_else(|| bad(2))).transpose()?,
+                held: instant_opt(5)?,
+                held_under: millis_opt(row, 6)?,
+                tombstone: instant_opt(2)?,
                 upload: seq_opt(row, 3)?.map(|seq| Upload { seq, under }),
             })
         })
@@ -376,9 +379,10 @@ impl Ledger for SqliteLedger<'_> {
     fn put_traffic(&mut self, replica: ReplicaRow, record: RecordRow, traffic: &Traffic) -> Done<()> {
         // A page may be read before another request of the same device is judged, and noted after it.
         self.run(
-            "INSERT INTO traffic (replica, record, greatest, last, tombstone, upload, upload_under)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+            "INSERT INTO traffic (replica, record, greatest, last, tombstone, upload, upload_under, held, held_under)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
              ON CONFLICT DO UPDATE SET greatest = max(greatest, excluded.greatest), last = excluded.last,
+                 held = excluded.held, held_under = excluded.held_under,
                  tombstone = coalesce(excluded.tombstone, tombstone),
                  upload_under = CASE WHEN coalesce(upload, 0) > coalesce(excluded.upload, 0) THEN upload_under ELSE excluded.upload_under END,
                  upload = CASE WHEN coalesce(upload, 0) > coalesce(excluded.upload, 0) THEN upload ELSE excluded.upload END",
@@ -389,7 +393,9 @@ impl Ledger for SqliteLedger<'_> {
                 traffic.last.to_bytes(),
                 traffic.tombstone.map(Instant::to_bytes),
                 traffic.upload.map(|upload| int(upload.seq)),
-                traffic.upload.and_then(|upload| upload.under).map(whole_millis)
+                traffic.upload.and_then(|upload| upload.under).map(whole_millis),
+                traffic.held.map(Instant::to_bytes),
+                traffic.held_under.map(whole_millis)
             ],
         )
     }
@@ -585,6 +591,10 @@ fn nanos(row: &Row<'_>, column: usize) -> rusqlite::Result<Instant> {
 
 fn millis(row: &Row<'_>, column: usize) -> rusqlite::Result<Instant> {
     from_millis(row.get(column)?).ok_or_else(|| bad(column))
+}
+
+fn millis_opt(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Instant>> {
+    row.get::<_, Option<i64>>(column)?.map(|_| millis(row, column)).transpose()
 }
 
 fn from_millis(millis: i64) -> Option<Instant> {

@@ -121,6 +121,8 @@ CREATE TABLE traffic (
     record INTEGER NOT NULL,
     greatest BLOB NOT NULL,
     last BLOB NOT NULL,
+    held BLOB,
+    held_under INTEGER,
     tombstone BLOB,
     upload INTEGER,
     upload_under INTEGER,
