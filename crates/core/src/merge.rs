@@ -168,8 +168,9 @@ fn without_base(facts: &Facts<'_>, head: &State, stamp: &Stamp) -> Step {
     if facts.is_home || (same && (incoming.op == Op::Put || stamp.at <= head.stamp.at)) {
         return Step::Unchanged;
     }
-    let known_instant = incoming.written_at == head.written_at || incoming.written_at == head.public_at;
-    if known_instant || stamp.at <= head.stamp.at { Step::Supersede } else { Step::Apply { base: None } }
+    // What goes out may bear an instant a few milliseconds above the stamp, and a few more with each confirmation.
+    let is_no_later = incoming.written_at == head.written_at || incoming.written_at <= head.public_at;
+    if is_no_later || stamp.at <= head.stamp.at { Step::Supersede } else { Step::Apply { base: None } }
 }
 
 /// A record's content: its fields, and whether they lie under a tombstone.
