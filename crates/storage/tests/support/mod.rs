@@ -1,0 +1,89 @@
+//! Both stores, for the suites that every store has to pass.
+
+#![allow(dead_code, unreachable_pub, reason = "each suite uses a part of it")]
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tempfile::TempDir;
+use tombolo_storage::memory::Memory;
+use tombolo_storage::sqlite::{Role, Sqlite};
+use tombolo_storage::{CheckReport, Policies};
+use tombolo_testkit::{TestEnv, LogStore, Place, Stores, wait};
+
+/// The model: it lives as long as this value.
+#[derive(Default)]
+pub struct InMemory(Arc<Memory>);
+
+impl Stores for InMemory {
+    fn open(&self, _: &Arc<TestEnv>) -> Arc<dyn LogStore> {
+        Arc::clone(&self.0) as Arc<dyn LogStore>
+    }
+
+    fn file(&self) -> Option<&Path> {
+        None
+    }
+}
+
+/// A real file in a folder of its own.
+pub struct OnDisk {
+    path: PathBuf,
+    _folder: TempDir,
+}
+
+impl Default for OnDisk {
+    fn default() -> Self {
+        let folder = tempfile::tempdir().expect("there is room for a folder");
+        Self { path: folder.path().join("tombolo.db"), _folder: folder }
+    }
+}
+
+impl Stores for OnDisk {
+    fn open(&self, env: &Arc<TestEnv>) -> Arc<dyn LogStore> {
+        let env: Arc<TestEnv> = Arc::clone(env);
+        let store = Sqlite::open(&self.path, Role::Server, env).expect("the database opens");
+        let beside = rusqlite::Connection::open(&self.path).expect("the database opens beside its server");
+        let sql = "INSERT INTO users (id, name, created_at) VALUES (1, 'ada', 0) ON CONFLICT DO NOTHING";
+        beside.execute(sql, []).expect("there is a user");
+        Arc::new(store)
+    }
+
+    fn file(&self) -> Option<&Path> {
+        Some(&self.path)
+    }
+}
+
+/// Runs `test` on a fresh store, and looks through all that it left behind.
+pub fn on<S: Stores + Default>(test: impl FnOnce(&Place)) {
+    let stores = S::default();
+    let place = Place::new(&stores);
+    test(&place);
+    let _dense_and_in_order = place.log();
+    assert_eq!(check(&place).faults, Vec::<String>::new());
+    wait(place.store.close()).expect("the store ends cleanly");
+}
+
+/// Makes of each named function a test on each store.
+macro_rules! on_both_stores {
+    ($($name:ident),* $(,)?) => {
+        mod memory {
+            $(#[test]
+            fn $name() {
+                crate::support::on::<crate::support::InMemory>(super::$name);
+            })*
+        }
+        mod sqlite {
+            $(#[test]
+            fn $name() {
+                crate::support::on::<crate::support::OnDisk>(super::$name);
+            })*
+        }
+    };
+}
+pub(crate) use on_both_stores;
+
+/// What a check of the whole store finds.
+pub fn check(place: &Place) -> CheckReport {
+    let policies: Policies = vec![(place.address.purpose, Arc::clone(&place.policy))];
+    wait(place.store.check(policies, Box::new(|_, _| {}))).expect("the store can be checked")
+}
