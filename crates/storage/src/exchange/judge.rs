@@ -5,8 +5,8 @@ use std::collections::{HashMap, HashSet};
 use tombolo_core::merge::{self, Base, Content, Entry, Facts, Incoming, Own, Scheme, State, Step, Trace};
 use tombolo_core::{Digest, Instant, Op, Origin, RecordKey, RecordName, Seq, ServerTime, Stamp, Verdict, limits};
 
-use super::Presented;
 use super::land::Land;
+use super::{Presented, Sent};
 use crate::ledger::{Alias, Change, Ledger, NewChange, Record, RecordRow, Replica, Traffic, Upload};
 use crate::{Action, Answer, Exchange, StoreError, Write};
 
@@ -17,7 +17,7 @@ pub(super) struct Judge<'a> {
     presented: &'a Presented,
     /// Other ids of records, by the id that the replica uses.
     aliases: HashMap<RecordKey, RecordName>,
-    sent: HashMap<RecordRow, (Op, Digest)>,
+    sent: Sent,
 }
 
 /// A write in the server's terms: its ids are the server's, its content is in hand.
@@ -25,6 +25,8 @@ struct Arrival {
     key: RecordKey,
     incoming: Incoming,
     payload: Vec<u8>,
+    /// Whether it stayed what the replica has in hand. If not, the replica is told what became of it.
+    is_as_sent: bool,
     record: Option<Record>,
     traffic: Option<Traffic>,
     delivered: Option<State>,
@@ -45,7 +47,7 @@ impl<'a> Judge<'a> {
     }
 
     /// What the replica has in hand of the records that it sent.
-    pub(super) fn into_sent(self) -> HashMap<RecordRow, (Op, Digest)> {
+    pub(super) fn into_sent(self) -> Sent {
         self.sent
     }
 
@@ -82,20 +84,20 @@ impl<'a> Judge<'a> {
         let home = self.land.policy.home();
         let is_home = home.as_ref().is_some_and(|home| self.stands_for(&write.key, home));
         let key = if is_home { home.unwrap_or_else(|| write.key.clone()) } else { write.key.clone() };
-        let (incoming, payload) = match &write.action {
+        let (incoming, (payload, is_as_sent)) = match &write.action {
             // Nobody's home can be deleted: each replica has one.
             Action::Delete if is_home => return Ok(Answer::Judged(Verdict::Unchanged)),
             Action::Delete => {
-                (Incoming { op: Op::Delete, written_at: write.written_at, digest: Digest::DELETED }, Vec::new())
+                (Incoming { op: Op::Delete, written_at: write.written_at, digest: Digest::DELETED }, (Vec::new(), true))
             }
             Action::Put(payload) => {
-                let payload = self.own_ids_to_ours(&key, payload)?;
+                let (payload, is_as_sent) = self.own_ids_to_ours(&key, payload)?;
                 let digest = self.land.policy.digest(key.collection, &payload).map_err(Land::unreadable)?;
-                (Incoming { op: Op::Put, written_at: write.written_at, digest }, payload)
+                (Incoming { op: Op::Put, written_at: write.written_at, digest }, (payload, is_as_sent))
             }
             Action::Attach(target) => return self.attach(&key, target, write.written_at),
         };
-        let arrival = self.arrive(key, incoming, payload)?;
+        let arrival = self.arrive(key, incoming, payload, is_as_sent)?;
         let own = self.own_upload(&arrival)?;
         let traffic = arrival.traffic.as_ref();
         let exchanged = [
@@ -123,28 +125,39 @@ impl<'a> Judge<'a> {
         key.collection == home.collection && (key == home || self.aliases.get(key) == Some(&home.name))
     }
 
-    fn own_ids_to_ours(&self, key: &RecordKey, payload: &[u8]) -> Result<Vec<u8>, StoreError> {
+    /// The payload with the server's ids, and whether those are the ones under which the replica gets them back: its own
+    /// home's is, that of a record which another stands for is not.
+    fn own_ids_to_ours(&self, key: &RecordKey, payload: &[u8]) -> Result<(Vec<u8>, bool), StoreError> {
         let policy = self.land.policy;
         let mut ours = payload.to_vec();
+        let mut is_as_sent = true;
         if self.aliases.is_empty() {
-            return Ok(ours);
+            return Ok((ours, is_as_sent));
         }
+        let home = policy.home().map(|home| home.collection);
         for target in policy.references(key.collection, payload).map_err(Land::unreadable)? {
             if let Some(name) = self.aliases.get(&target) {
                 let to = RecordKey::new(target.collection, name.clone());
                 ours = policy.redirect(key.collection, &ours, &target, Some(&to)).map_err(Land::unreadable)?;
+                is_as_sent &= home == Some(target.collection) && self.replica.home.as_ref() == Some(&target.name);
             }
         }
-        Ok(ours)
+        Ok((ours, is_as_sent))
     }
 
     fn stamp(&self, incoming: &Incoming, base: Option<Instant>, commit_time: ServerTime) -> Stamp {
         Stamp::decide(incoming.written_at, commit_time, base, self.request.replica.clone(), incoming.digest)
     }
 
-    fn arrive(&mut self, key: RecordKey, incoming: Incoming, payload: Vec<u8>) -> Result<Arrival, StoreError> {
+    fn arrive(
+        &mut self,
+        key: RecordKey,
+        incoming: Incoming,
+        payload: Vec<u8>,
+        is_as_sent: bool,
+    ) -> Result<Arrival, StoreError> {
         let record = self.land.ledger.record(&key)?;
-        let mut arrival = Arrival { key, incoming, payload, record, traffic: None, delivered: None };
+        let mut arrival = Arrival { key, incoming, payload, is_as_sent, record, traffic: None, delivered: None };
         if let Some(record) = &arrival.record {
             arrival.traffic = self.land.ledger.traffic(self.replica.row, record.row)?;
             arrival.delivered = self.delivered(&arrival.key, &record.head)?;
@@ -410,13 +423,11 @@ impl<'a> Judge<'a> {
         let stamp = self.stamp(&incoming, Some(at), commit_time);
         let traffic = self.land.ledger.traffic(self.replica.row, record.row)?;
         let delivered = Some(record.head.clone());
-        let arrival = Arrival { key: key.clone(), incoming, payload, record: Some(record), traffic, delivered };
-        let verdict = self.apply(&arrival, Some(seq), &stamp)?;
         // The device holds the parts, not the record that they make: it is told.
-        if let Some(record) = &arrival.record {
-            self.sent.remove(&record.row);
-        }
-        Ok(Answer::Judged(verdict))
+        let is_as_sent = false;
+        let arrival =
+            Arrival { key: key.clone(), incoming, payload, is_as_sent, record: Some(record), traffic, delivered };
+        self.apply(&arrival, Some(seq), &stamp).map(Answer::Judged)
     }
 
     fn note(&mut self, arrival: &Arrival, upload: Option<Seq>) -> Result<(), StoreError> {
@@ -429,7 +440,9 @@ impl<'a> Judge<'a> {
     /// Remembers what was exchanged: the instant, and which upload is the replica's last.
     fn note_row(&mut self, row: RecordRow, arrival: &Arrival, upload: Option<Seq>) -> Result<(), StoreError> {
         let Incoming { op, written_at, digest } = arrival.incoming;
-        self.sent.insert(row, (op, digest));
+        let in_hand = Some((op, digest)).filter(|_| arrival.is_as_sent);
+        // A device that sends a record and its deletion at once has the one or the other.
+        self.sent.entry(row).and_modify(|known| *known = in_hand.filter(|now| *known == Some(*now))).or_insert(in_hand);
         let before = arrival.traffic.as_ref();
         let known = before.map(|traffic| traffic.greatest).max(arrival.delivered.as_ref().map(|state| state.public_at));
         if upload.is_none() && before.is_none() && op == Op::Put && known == Some(written_at) {

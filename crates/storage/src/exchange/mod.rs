@@ -16,6 +16,9 @@ use crate::{Answer, Exchange, Exchanged, StoreError};
 pub(crate) use page::Page;
 pub(crate) use resolve::{Presented, resolve};
 
+/// What the replica has in hand of the records that it sent in this request; none where that cannot be told.
+pub(crate) type Sent = HashMap<RecordRow, Option<(Op, Digest)>>;
+
 /// What the writes of a request came to, before its page is read.
 pub(crate) struct Judged {
     pub(crate) replica: Replica,
@@ -23,8 +26,7 @@ pub(crate) struct Judged {
     pub(crate) is_new: bool,
     pub(crate) presented: Presented,
     pub(crate) answers: Vec<Answer>,
-    /// What the replica has in hand of the records that it sent in this request.
-    pub(crate) sent: HashMap<RecordRow, (Op, Digest)>,
+    pub(crate) sent: Sent,
 }
 
 impl Judged {

@@ -1,10 +1,8 @@
 //! What is new to a replica, up to what one reply can carry.
 
-use std::collections::HashMap;
-
 use tombolo_core::{Coverage, Digest, Instant, Op, RANKS, Seq};
 
-use super::{Judged, Presented};
+use super::{Judged, Presented, Sent};
 use crate::ledger::{HeadRow, HeadVisitor, Ledger, RecordRow, Replica, Traffic};
 use crate::{Delivery, Exchange, StoreError};
 
@@ -55,7 +53,7 @@ impl HeadVisitor for News {
 struct Collector<'a> {
     request: &'a Exchange,
     presented: &'a Presented,
-    sent: &'a HashMap<RecordRow, (Op, Digest)>,
+    sent: &'a Sent,
     heads: Vec<HeadRow>,
     bytes: usize,
     /// Whether the next one did not fit.
@@ -66,7 +64,7 @@ struct Collector<'a> {
 
 impl HeadVisitor for Collector<'_> {
     fn wants(&mut self, record: RecordRow, seq: Seq, op: Op, digest: Digest) -> bool {
-        let has_it = !self.presented.full && self.sent.get(&record) == Some(&(op, digest));
+        let has_it = !self.presented.full && self.sent.get(&record) == Some(&Some((op, digest)));
         if has_it {
             self.end = seq;
         }
