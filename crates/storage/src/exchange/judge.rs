@@ -360,10 +360,14 @@ impl<'a> Judge<'a> {
         let op = if merged.deleted { Op::Delete } else { Op::Put };
         let equals = |other_op: Op, other: Digest| op == other_op && digest == other;
         if !merged.lost {
-            if equals(arrival.incoming.op, arrival.incoming.digest) && stamp > head.stamp {
+            let is_head = equals(head.op, head.digest);
+            let is_incoming = equals(arrival.incoming.op, arrival.incoming.digest) && stamp > head.stamp;
+            // Content that the head has already comes from a device that was sent it, and was not yet heard to have it:
+            // its instant is no edit's.
+            if is_incoming && !(is_head && op == Op::Put) {
                 return self.apply(arrival, Some(base.seq), &stamp);
             }
-            if equals(head.op, head.digest) {
+            if is_head {
                 self.note(arrival, None)?;
                 return Ok(Verdict::Unchanged);
             }
