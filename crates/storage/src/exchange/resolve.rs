@@ -1,6 +1,6 @@
 //! From the time that a client presents to the cursor that it stands for.
 
-use tombolo_core::{Coverage, Instant, RANKS, Seq};
+use tombolo_core::{Coverage, Instant, RANKS, Seq, limits};
 
 use crate::StoreError;
 use crate::ledger::{IssuedCursor, Ledger, Replica};
@@ -12,6 +12,8 @@ pub(crate) struct Presented {
     pub(crate) cursor: Option<IssuedCursor>,
     /// Whether it is sent everything, from the beginning.
     pub(crate) full: bool,
+    /// Other replies that may have been the last to arrive: the replica is sent what is new since any of them.
+    resume: Option<[Seq; RANKS]>,
     /// Whether the cursor was presented now, not only assumed.
     acknowledges: bool,
 }
@@ -30,7 +32,7 @@ impl Presented {
     /// For each rank, the place after which the replica is sent what is there.
     pub(crate) fn starts(&self) -> [Seq; RANKS] {
         match (&self.cursor, self.full) {
-            (Some(cursor), false) => cursor.coverage.resume(),
+            (Some(cursor), false) => self.resume.unwrap_or_else(|| cursor.coverage.resume()),
             _ => [Seq::ZERO; RANKS],
         }
     }
@@ -48,21 +50,23 @@ impl Presented {
 /// - One that was given out, or that the client's clock made of one: that one.
 /// - None, or one later than any that was given out: everything is sent. What the replica holds is at least what the
 ///   last cursor that it acknowledged says.
-/// - A time below one that was given out: some clients store the earlier of the server's time and their own clock's, so
-///   with a slow clock they present a time that nobody gave out. It answers the oldest reply that was not acknowledged
-///   yet; the oldest, because too little assumed only sends again what is there already.
-/// - A time before what was last acknowledged: the device was set back; the newest cursor below it stands for it.
+/// - A time that was never given out, below one that was: some clients store the earlier of the server's time and their
+///   own clock's. When it is later than the last such time, it answers a reply that was not acknowledged yet. Of several
+///   the newest says what the replica holds, since a client sends again until a reply arrives; but it is sent what is
+///   new since any of them, since to send again costs nothing, and to leave out would.
+/// - When it is earlier, the device's clock was set back: the same, but everything is sent, once. Only where cursors were
+///   forgotten, and it may be one of them, nothing is known of what the replica holds.
 pub(crate) fn resolve(
     ledger: &mut dyn Ledger,
     replica: Option<&Replica>,
     time: Option<Instant>,
 ) -> Result<Presented, StoreError> {
-    let everything = |cursor| Presented { cursor, full: true, acknowledges: false };
+    let everything = |cursor| Presented { cursor, full: true, resume: None, acknowledges: false };
     let Some(replica) = replica else { return Ok(everything(None)) };
     if let Some(time) = time
         && let Some(cursor) = ledger.cursor(replica.row, time)?
     {
-        return Ok(Presented { cursor: Some(cursor), full: false, acknowledges: true });
+        return Ok(Presented { cursor: Some(cursor), full: false, resume: None, acknowledges: true });
     }
     let newest = ledger.newest_cursor(replica.row)?;
     let acknowledged = last_acknowledged(ledger, replica, newest.as_ref())?;
@@ -72,15 +76,25 @@ pub(crate) fn resolve(
     let all = ledger.cursors(replica.row)?;
     let after_last = acknowledged.as_ref().is_none_or(|last| time > last.alias.unwrap_or(last.token));
     let parent = acknowledged.as_ref().map(|last| last.token);
-    let answered = all.iter().find(|cursor| cursor.parent == parent && cursor.token > time && !cursor.polled);
-    if let Some(cursor) = answered.filter(|_| after_last) {
-        return Ok(Presented { cursor: Some(cursor.clone()), full: false, acknowledges: true });
+    let is_open = |cursor: &IssuedCursor| {
+        let goes_on = !cursor.polled && all.iter().all(|other| other.parent != Some(cursor.token));
+        goes_on && cursor.parent == parent && cursor.token > time
+    };
+    let resume = all.iter().filter(|cursor| is_open(cursor)).map(|cursor| cursor.coverage.resume()).reduce(earlier);
+    let open = all.iter().rfind(|cursor| is_open(cursor)).cloned();
+    let may_be_forgotten = all.len() >= limits::CURSORS_MAX && all.first().is_some_and(|oldest| time < oldest.token);
+    match open {
+        Some(cursor) if after_last => Ok(Presented { cursor: Some(cursor), full: false, resume, acknowledges: true }),
+        _ if !after_last && may_be_forgotten => Ok(everything(None)),
+        open => {
+            let cursor = open.or(acknowledged);
+            Ok(Presented { acknowledges: !after_last && cursor.is_some(), ..everything(cursor) })
+        }
     }
-    let below = all.into_iter().rfind(|cursor| cursor.alias.unwrap_or(cursor.token) <= time);
-    Ok(below.map_or_else(
-        || everything(None),
-        |cursor| Presented { cursor: Some(cursor), full: false, acknowledges: false },
-    ))
+}
+
+fn earlier(left: [Seq; RANKS], right: [Seq; RANKS]) -> [Seq; RANKS] {
+    std::array::from_fn(|rank| left[rank].min(right[rank]))
 }
 
 /// The cursor that the replica's newest request presented, or the newest itself when a poll presented it.
