@@ -16,7 +16,7 @@ pub enum Kind {
     /// Puts its own present on what it applies, and stores the server's cursor as it is.
     Desktop,
     /// Keeps the instant under which a record came, and stores the earlier of its own clock, read before it gathered,
-    /// and the server's cursor. It never forgets that it deleted something.
+    /// and the server's cursor. It does not forget that it deleted what comes back.
     Phone,
 }
 
@@ -181,9 +181,7 @@ impl Device {
 
     fn save(&mut self, place: &Place, key: RecordKey, payload: Vec<u8>) {
         let updated_at = self.moment(place);
-        if self.kind == Kind::Desktop {
-            self.tombstones.remove(&key);
-        }
+        self.tombstones.remove(&key);
         self.rows.insert(key, Row { payload, updated_at });
     }
 

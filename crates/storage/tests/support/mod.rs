@@ -1,6 +1,6 @@
 //! Both stores, for the suites that every store has to pass.
 
-#![allow(dead_code, unreachable_pub, reason = "each suite uses a part of it")]
+#![allow(dead_code, unused_imports, unused_macros, unreachable_pub, reason = "each suite uses a part of it")]
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
