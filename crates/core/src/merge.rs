@@ -59,6 +59,8 @@ pub struct Facts<'a> {
     pub incoming: &'a Incoming,
     /// The state delivered to the replica, as of the cursor that this request presents.
     pub delivered: Option<&'a State>,
+    /// The state delivered in a later reply, of which it is not known whether it arrived.
+    pub unconfirmed: Option<&'a State>,
     /// The replica's own last upload, if it counts.
     pub own: Option<&'a Own>,
     /// The instants under which this replica may have the record in hand: the one last exchanged, sent or seen; the one
@@ -154,7 +156,8 @@ fn is_echo(facts: &Facts<'_>, base: Option<&State>) -> bool {
     match incoming.op {
         Op::Delete => facts.tombstone == Some(incoming.written_at) || base.is_some_and(|base| base.op == Op::Delete),
         Op::Put => {
-            let resaved = base.is_some_and(|base| base.op == Op::Put && base.digest == incoming.digest);
+            let is_of = |state: &State| state.op == Op::Put && state.digest == incoming.digest;
+            let resaved = base.into_iter().chain(facts.unconfirmed).any(is_of);
             resaved || (facts.clients_restamp && facts.exchanged.contains(&Some(incoming.written_at)))
         }
     }
@@ -307,6 +310,24 @@ pub fn merge(
     let whole = if wins(Some(&trace.head)) { edited } else { &head.fields };
     let lost = lost || !wins(Some(&trace.head));
     scheme.policy.join(scheme.collection, whole).map(|payload| Merged { deleted, payload, lost })
+}
+
+/// The base to judge `incoming` by, when a later reply that brought `unconfirmed` may have arrived or not: a field that
+/// is as that one says is no edit.
+#[must_use]
+pub fn probable_base<'a>(
+    scheme: Scheme<'_>,
+    base: Content<'a>,
+    unconfirmed: &Content<'a>,
+    incoming: &Content<'_>,
+) -> Content<'a> {
+    let pick = |name: &'static str| {
+        let (was, later) = (value_of(&base.fields, name), value_of(&unconfirmed.fields, name));
+        let arrived = scheme.same(name, value_of(&incoming.fields, name), later);
+        (name, Cow::Owned(if arrived { later } else { was }.to_vec()))
+    };
+    let fields = names(&base.fields, &unconfirmed.fields).into_iter().map(pick).collect();
+    Content { deleted: base.deleted, fields }
 }
 
 fn names(head: &Fields<'_>, incoming: &Fields<'_>) -> Vec<&'static str> {

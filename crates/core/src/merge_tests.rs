@@ -102,6 +102,7 @@ fn incoming(content: &str, seconds: i128) -> Incoming {
 #[derive(Default)]
 struct Case {
     delivered: Option<State>,
+    unconfirmed: Option<State>,
     own: Option<Own>,
     exchanged: Option<i128>,
     tombstone: Option<i128>,
@@ -113,6 +114,7 @@ fn step(write: &Incoming, case: &Case) -> Step {
     let facts = Facts {
         incoming: write,
         delivered: case.delivered.as_ref(),
+        unconfirmed: case.unconfirmed.as_ref(),
         own: case.own.as_ref(),
         exchanged: [case.exchanged.map(at), None, None],
         tombstone: case.tombstone.map(at),
@@ -138,6 +140,14 @@ fn what_the_replica_was_given_is_an_echo_whatever_its_instant() {
     let forced = Case { delivered: Some(v.clone()), head: Some(v), exchanged: Some(7), ..Case::default() };
     assert_eq!(step(&incoming("1|1|different", 7), &forced), Step::Unchanged);
     assert!(matches!(step(&incoming("1|1|different", 8), &forced), Step::Apply { .. }));
+}
+
+#[test]
+fn what_a_reply_brought_that_may_have_been_lost_is_an_echo() {
+    let (first, second, undone) = (state(1, "1|1|", 5), state(2, "2|1|", 6), state(3, "1|1|", 7));
+    let case = Case { delivered: Some(first), unconfirmed: Some(second), head: Some(undone), ..Case::default() };
+    assert_eq!(step(&incoming("2|1|", 99), &case), Step::Unchanged);
+    assert!(matches!(step(&incoming("3|1|", 99), &case), Step::Merge { base } if base.seq == Seq::new(1)));
 }
 
 #[test]
@@ -245,6 +255,19 @@ fn fields_merge_against_the_base() {
     // What fails validation together goes whole to the greater stamp.
     check("1|1|", "bad|1|", "1|worse|", 51, "1|worse|", false);
     check("1|1|", "bad|1|", "1|worse|", 49, "bad|1|", true);
+}
+
+#[test]
+fn a_field_that_may_have_been_sent_is_no_edit() {
+    let scheme = Scheme { policy: &Notes, collection: NOTES };
+    let check = |base, unconfirmed, write, expected: &str| {
+        let picked = probable_base(scheme, content(base), &content(unconfirmed), &content(write));
+        let values: Vec<_> = picked.fields.iter().map(|(_, value)| String::from_utf8_lossy(value)).collect();
+        assert_eq!(values.join("|"), expected, "{base} {unconfirmed} {write}");
+    };
+    check("1|1|", "1|2|", "9|2|", "1|2|");
+    check("1|1|", "1|2|", "9|1|", "1|1|");
+    check("1|1|", "2|2|", "2|9|", "2|1|");
 }
 
 #[test]

@@ -15,6 +15,7 @@ use tombolo_testkit::{
 on_both_stores!(
     page_cut,
     forced_echo,
+    forced_echo_of_what_was_taken_back,
     restored_home,
     restored_home_whose_lost_edits_were_uploaded,
     clone,
@@ -128,6 +129,19 @@ fn forced_echo(place: &Place) {
     assert_eq!(place.note("m"), Some(Note::new("2", "1")));
     let _never_arrives = Peer { cursor: None, ..lost }.lost(place, vec![put("m", &Note::new("1", "1"), at(70))]);
     assert_eq!(place.note("m"), Some(Note::new("2", "1")));
+}
+
+/// History 2: B was sent A's edit, and stamped it anew; A takes it back; B asks for everything at once.
+fn forced_echo_of_what_was_taken_back(place: &Place) {
+    let [mut a, mut b] = given(place, ["a", "b"]);
+    a.sync(place, vec![put("n", &Note::new("2", "1"), at(20))]);
+    assert_eq!(b.sync(place, Vec::new()).note("n"), Some(Note::new("2", "1")));
+    a.sync(place, Vec::new());
+    a.sync(place, vec![put("n", &Note::new("1", "1"), at(30))]);
+    let forced = b.forced(place, vec![put("n", &Note::new("2", "1"), at(40))]);
+    assert_eq!(forced.verdict(), Verdict::Unchanged);
+    assert_eq!(forced.note("n"), Some(Note::new("1", "1")));
+    assert_eq!(place.note("n"), Some(Note::new("1", "1")));
 }
 
 /// History 3: A device that was set back presents an old cursor: what it holds is what it held then.

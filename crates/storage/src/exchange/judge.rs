@@ -3,7 +3,9 @@
 use std::collections::{HashMap, HashSet};
 
 use tombolo_core::merge::{self, Base, Content, Entry, Facts, Incoming, Own, Scheme, State, Step, Trace};
-use tombolo_core::{Digest, Instant, Op, Origin, RecordKey, RecordName, Seq, ServerTime, Stamp, Verdict, limits};
+use tombolo_core::{
+    Coverage, Digest, Instant, Op, Origin, RecordKey, RecordName, Seq, ServerTime, Stamp, Verdict, limits,
+};
 
 use super::land::Land;
 use super::{Presented, Sent};
@@ -30,6 +32,7 @@ struct Arrival {
     record: Option<Record>,
     traffic: Option<Traffic>,
     delivered: Option<State>,
+    unconfirmed: Option<State>,
 }
 
 impl<'a> Judge<'a> {
@@ -108,6 +111,7 @@ impl<'a> Judge<'a> {
         let facts = Facts {
             incoming: &arrival.incoming,
             delivered: arrival.delivered.as_ref(),
+            unconfirmed: arrival.unconfirmed.as_ref(),
             own: own.as_ref(),
             exchanged,
             tombstone: traffic.and_then(|traffic| traffic.tombstone),
@@ -157,18 +161,25 @@ impl<'a> Judge<'a> {
         is_as_sent: bool,
     ) -> Result<Arrival, StoreError> {
         let record = self.land.ledger.record(&key)?;
-        let mut arrival = Arrival { key, incoming, payload, is_as_sent, record, traffic: None, delivered: None };
+        let mut arrival =
+            Arrival { key, incoming, payload, is_as_sent, record, traffic: None, delivered: None, unconfirmed: None };
         if let Some(record) = &arrival.record {
             arrival.traffic = self.land.ledger.traffic(self.replica.row, record.row)?;
-            arrival.delivered = self.delivered(&arrival.key, &record.head)?;
+            let (presented, rank) = (self.presented, self.land.policy.rank(arrival.key.collection));
+            arrival.delivered = self.delivered(presented.coverage(), rank, &record.head)?;
+            arrival.unconfirmed = self.delivered(presented.unconfirmed.as_ref(), rank, &record.head)?;
         }
         Ok(arrival)
     }
 
-    /// The state of the record that the presented cursor says was delivered.
-    fn delivered(&mut self, key: &RecordKey, head: &State) -> Result<Option<State>, StoreError> {
-        let Some(coverage) = self.presented.coverage() else { return Ok(None) };
-        let rank = self.land.policy.rank(key.collection);
+    /// The state of a record that a replica which holds `coverage` has in hand.
+    fn delivered(
+        &mut self,
+        coverage: Option<&Coverage>,
+        rank: usize,
+        head: &State,
+    ) -> Result<Option<State>, StoreError> {
+        let Some(coverage) = coverage else { return Ok(None) };
         if coverage.holds(rank, head.seq, None) {
             return Ok(Some(head.clone()));
         }
@@ -347,10 +358,20 @@ impl<'a> Judge<'a> {
             entries.push(Entry { stamp: write.change.state.stamp.clone(), op: write.change.state.op, fields, base });
         }
         let trace = Trace { entries, head: head.stamp.clone(), complete };
-        let was = Content { deleted: base_change.state.op == Op::Delete, fields: split(&base_payload)? };
+        let before = match &arrival.unconfirmed {
+            Some(state) if arrival.incoming.op == Op::Put => {
+                Some((state.op == Op::Delete, self.land.content(state.seq)?.unwrap_or_default()))
+            }
+            _ => None,
+        };
+        let mut was = Content { deleted: base_change.state.op == Op::Delete, fields: split(&base_payload)? };
         let theirs = Content { deleted: head.op == Op::Delete, fields: split(&head_payload)? };
         let ours = Content { deleted: arrival.incoming.op == Op::Delete, fields: split(&arrival.payload)? };
-        let merged = merge::merge(Scheme { policy, collection }, &was, &theirs, &ours, &stamp, &trace)
+        let scheme = Scheme { policy, collection };
+        if let Some((deleted, payload)) = before {
+            was = merge::probable_base(scheme, was, &Content { deleted, fields: split(&payload)? }, &ours);
+        }
+        let merged = merge::merge(scheme, &was, &theirs, &ours, &stamp, &trace)
             .ok_or_else(|| StoreError::Internal("a policy cannot join what it split".to_owned()))?;
 
         let digest = match (merged.deleted, merged.payload.is_empty()) {
@@ -429,8 +450,16 @@ impl<'a> Judge<'a> {
         let delivered = Some(record.head.clone());
         // The device holds the parts, not the record that they make: it is told.
         let is_as_sent = false;
-        let arrival =
-            Arrival { key: key.clone(), incoming, payload, is_as_sent, record: Some(record), traffic, delivered };
+        let arrival = Arrival {
+            key: key.clone(),
+            incoming,
+            payload,
+            is_as_sent,
+            record: Some(record),
+            traffic,
+            delivered,
+            unconfirmed: None,
+        };
         self.apply(&arrival, Some(seq), &stamp).map(Answer::Judged)
     }
 

@@ -10,6 +10,8 @@ use crate::ledger::{IssuedCursor, Ledger, Replica};
 pub(crate) struct Presented {
     /// The cursor whose coverage says what the replica holds; its writes are judged against it.
     pub(crate) cursor: Option<IssuedCursor>,
+    /// What it holds if the reply after `cursor` arrived, where the request does not say whether it did.
+    pub(crate) unconfirmed: Option<Coverage>,
     /// Whether it is sent everything, from the beginning.
     pub(crate) full: bool,
     /// Other replies that may have been the last to arrive: the replica is sent what is new since any of them.
@@ -49,7 +51,7 @@ impl Presented {
 ///
 /// - One that was given out, or that the client's clock made of one: that one.
 /// - None, or one later than any that was given out: everything is sent. What the replica holds is at least what the
-///   last cursor that it acknowledged says.
+///   last cursor that it acknowledged says; at most, what the newest says.
 /// - A time that was never given out, below one that was: some clients store the earlier of the server's time and their
 ///   own clock's. When it is later than the last such time, it answers a reply that was not acknowledged yet. Of several
 ///   the newest says what the replica holds, since a client sends again until a reply arrives; but it is sent what is
@@ -61,17 +63,24 @@ pub(crate) fn resolve(
     replica: Option<&Replica>,
     time: Option<Instant>,
 ) -> Result<Presented, StoreError> {
-    let everything = |cursor| Presented { cursor, full: true, resume: None, acknowledges: false };
+    let everything = |cursor| Presented { cursor, unconfirmed: None, full: true, resume: None, acknowledges: false };
     let Some(replica) = replica else { return Ok(everything(None)) };
     if let Some(time) = time
         && let Some(cursor) = ledger.cursor(replica.row, time)?
     {
-        return Ok(Presented { cursor: Some(cursor), full: false, resume: None, acknowledges: true });
+        return Ok(Presented {
+            cursor: Some(cursor),
+            unconfirmed: None,
+            full: false,
+            resume: None,
+            acknowledges: true,
+        });
     }
     let newest = ledger.newest_cursor(replica.row)?;
     let acknowledged = last_acknowledged(ledger, replica, newest.as_ref())?;
     let Some(time) = time.filter(|time| newest.as_ref().is_some_and(|newest| *time < newest.token)) else {
-        return Ok(everything(acknowledged));
+        let unconfirmed = newest.map(|newest| newest.coverage);
+        return Ok(Presented { unconfirmed, ..everything(acknowledged) });
     };
     let all = ledger.cursors(replica.row)?;
     let after_last = acknowledged.as_ref().is_none_or(|last| time > last.alias.unwrap_or(last.token));
@@ -84,7 +93,9 @@ pub(crate) fn resolve(
     let open = all.iter().rfind(|cursor| is_open(cursor)).cloned();
     let may_be_forgotten = all.len() >= limits::CURSORS_MAX && all.first().is_some_and(|oldest| time < oldest.token);
     match open {
-        Some(cursor) if after_last => Ok(Presented { cursor: Some(cursor), full: false, resume, acknowledges: true }),
+        Some(cursor) if after_last => {
+            Ok(Presented { cursor: Some(cursor), unconfirmed: None, full: false, resume, acknowledges: true })
+        }
         _ if !after_last && may_be_forgotten => Ok(everything(None)),
         open => {
             let cursor = open.or(acknowledged);
