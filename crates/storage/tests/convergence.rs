@@ -45,7 +45,7 @@ fn answers(stores: &dyn Stores, schedule: &Schedule) -> Result<(Vec<Exchanged>, 
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
 
     #[test]
     fn devices_converge_and_no_edit_is_lost(schedule in schedules(ordinary(), 40)) {
