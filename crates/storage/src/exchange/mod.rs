@@ -48,7 +48,7 @@ pub(crate) struct NothingNew {
 pub(crate) fn poll(ledger: &mut dyn Ledger, request: &Exchange) -> Result<Option<NothingNew>, StoreError> {
     debug_assert!(request.writes.is_empty() && request.refused.is_empty());
     let replica = ledger.replica(&request.replica)?;
-    let presented = resolve(ledger, replica.as_ref(), request.presented)?;
+    let presented = resolve(ledger, replica.as_ref(), request)?;
     if page::has_news(ledger, request, replica.as_ref(), &presented)? {
         return Ok(None);
     }
@@ -77,7 +77,7 @@ fn nothing_exchanged(request: &Exchange) -> Exchanged {
 /// Judges the writes of a request and stores them.
 pub(crate) fn push(ledger: &mut dyn Ledger, request: &Exchange) -> Result<Judged, StoreError> {
     let known = ledger.replica(&request.replica)?;
-    let presented = resolve(ledger, known.as_ref(), request.presented)?;
+    let presented = resolve(ledger, known.as_ref(), request)?;
     let is_new = known.is_none();
     let mut replica = match known {
         Some(replica) => replica,

@@ -2,8 +2,8 @@
 
 use tombolo_core::{Coverage, Instant, RANKS, Seq, limits};
 
-use crate::StoreError;
 use crate::ledger::{IssuedCursor, Ledger, Replica};
+use crate::{Exchange, StoreError};
 
 /// What a request's presented time stands for.
 #[derive(Clone, Debug)]
@@ -61,8 +61,21 @@ impl Presented {
 pub(crate) fn resolve(
     ledger: &mut dyn Ledger,
     replica: Option<&Replica>,
-    time: Option<Instant>,
+    request: &Exchange,
 ) -> Result<Presented, StoreError> {
+    let mut presented = find(ledger, replica, request.presented)?;
+    // A time of which nothing is known stands for nothing from now on: when the reply is lost and it comes again, it is
+    // not one that the client's clock made of that reply.
+    let unknown = request.presented.filter(|time| presented.cursor.is_none() && *time <= request.now.to_instant());
+    if let Some(time) = unknown {
+        let (token, coverage) = (time.ceil_to_millis(), Coverage::complete(Seq::ZERO));
+        presented.cursor = Some(IssuedCursor { token, parent: None, alias: None, polled: false, coverage });
+        presented.acknowledges = true;
+    }
+    Ok(presented)
+}
+
+fn find(ledger: &mut dyn Ledger, replica: Option<&Replica>, time: Option<Instant>) -> Result<Presented, StoreError> {
     let everything = |cursor| Presented { cursor, unconfirmed: None, full: true, resume: None, acknowledges: false };
     let Some(replica) = replica else { return Ok(everything(None)) };
     if let Some(time) = time
