@@ -1,0 +1,58 @@
+//! What `Logs` promises, on every store.
+
+mod support;
+
+use support::{OnDisk, on_both_stores};
+use tombolo_testkit::conformance::concurrency::{one_device_twice_at_once, pushes_from_many_threads};
+use tombolo_testkit::conformance::cursors::{
+    changes_are_read_in_pages, cursors_are_bounded, head_and_resume, lost_replies_are_sent_again, polls_write_nothing,
+    replicas_are_bounded, slow_clocks_resume, unknown_times_are_sent_everything,
+};
+use tombolo_testkit::conformance::durable;
+use tombolo_testkit::conformance::paging::{
+    lost_pages_come_again, pages_joined_are_the_whole, writes_between_pages_arrive,
+};
+use tombolo_testkit::conformance::records::{
+    deletions_cascade, homes_are_one, instants_that_go_out, losers_stay_in_the_log, names_are_unique,
+    references_are_attached, refusals_touch_no_log, retries_are_stored_once, tombstones,
+};
+
+on_both_stores!(
+    changes_are_read_in_pages,
+    cursors_are_bounded,
+    deletions_cascade,
+    head_and_resume,
+    homes_are_one,
+    instants_that_go_out,
+    losers_stay_in_the_log,
+    lost_pages_come_again,
+    lost_replies_are_sent_again,
+    names_are_unique,
+    one_device_twice_at_once,
+    pages_joined_are_the_whole,
+    polls_write_nothing,
+    pushes_from_many_threads,
+    references_are_attached,
+    refusals_touch_no_log,
+    replicas_are_bounded,
+    retries_are_stored_once,
+    slow_clocks_resume,
+    tombstones,
+    unknown_times_are_sent_everything,
+    writes_between_pages_arrive,
+);
+
+#[test]
+fn what_was_acknowledged_outlives_a_restart() {
+    durable::restarts(&OnDisk::default());
+}
+
+#[test]
+fn an_older_copy_of_the_file_is_noticed() {
+    durable::an_older_copy(&OnDisk::default());
+}
+
+#[test]
+fn polls_leave_the_file_alone() {
+    durable::polls_leave_the_file_alone(&OnDisk::default());
+}
