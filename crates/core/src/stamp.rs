@@ -58,7 +58,7 @@ mod tests {
 
     fn decide(written: &str, base: Option<&str>) -> Instant {
         let at = |text| Instant::parse(text).unwrap();
-        let committed = ServerTime::from_micros(at("2026-06-01T12:00:00Z").nanos() as i64 / 1_000);
+        let committed = ServerTime::from_micros(i64::try_from(at("2026-06-01T12:00:00Z").nanos() / 1_000).unwrap());
         let replica = ReplicaName::parse("a").unwrap();
         Stamp::decide(at(written), committed, base.map(at), replica, Digest::DELETED).at
     }

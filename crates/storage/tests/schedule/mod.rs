@@ -328,9 +328,9 @@ impl<'a> World<'a> {
                 // What a backup holds and nobody was sent yet is a second branch once the first was sent; and the time
                 // that a slow clock made of its cursor is only known once it was presented.
                 self.sync(device % count);
-                self.sync(device % count);
                 let known = &mut self.known[device % count];
                 known.backup = Some((known.device.snapshot(), known.seen.clone()));
+                self.sync(device % count);
             }
             Step::Restore(device) => {
                 let device = device % count;
