@@ -92,18 +92,34 @@ impl fmt::Display for Instant {
     /// RFC 3339 in UTC, with `Z`: to the millisecond, or, when that would cut it, to the micro- or nanosecond. Whatever
     /// the server gives out is in whole milliseconds: every client reads that, and such texts sort as the instants do.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let moment = OffsetDateTime::from_unix_timestamp_nanos(self.0).map_err(|_| fmt::Error)?;
+        let seconds = i64::try_from(self.0.div_euclid(1_000_000_000)).map_err(|_| fmt::Error)?;
+        let nanos = u32::try_from(self.0.rem_euclid(1_000_000_000)).map_err(|_| fmt::Error)?;
+        let moment = OffsetDateTime::from_unix_timestamp(seconds).map_err(|_| fmt::Error)?;
         let (date, clock) = (moment.date(), moment.time());
-        write!(f, "{:04}-{:02}-{:02}", date.year(), u8::from(date.month()), date.day())?;
-        write!(f, "T{:02}:{:02}:{:02}", clock.hour(), clock.minute(), clock.second())?;
-        let nanos = clock.nanosecond();
-        if nanos.is_multiple_of(1_000_000) {
-            write!(f, ".{:03}Z", nanos / 1_000_000)
-        } else if nanos.is_multiple_of(1_000) {
-            write!(f, ".{:06}Z", nanos / 1_000)
-        } else {
-            write!(f, ".{nanos:09}Z")
-        }
+        // Replies hold it once a record: digits are written here, since the formatting machinery takes longer.
+        let mut text = *b"0000-00-00T00:00:00.000000000Z";
+        digits(&mut text[..4], date.year().unsigned_abs());
+        digits(&mut text[5..7], u8::from(date.month()).into());
+        digits(&mut text[8..10], date.day().into());
+        digits(&mut text[11..13], clock.hour().into());
+        digits(&mut text[14..16], clock.minute().into());
+        digits(&mut text[17..19], clock.second().into());
+        digits(&mut text[20..29], nanos);
+        let end = match nanos {
+            nanos if nanos.is_multiple_of(1_000_000) => 23,
+            nanos if nanos.is_multiple_of(1_000) => 26,
+            _ => 29,
+        };
+        text[end] = b'Z';
+        f.write_str(std::str::from_utf8(&text[..=end]).map_err(|_| fmt::Error)?)
+    }
+}
+
+/// Writes `number` in decimal digits, with zeros in front.
+fn digits(place: &mut [u8], mut number: u32) {
+    for digit in place.iter_mut().rev() {
+        *digit = b"0123456789"[(number % 10) as usize];
+        number /= 10;
     }
 }
 

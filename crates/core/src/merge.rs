@@ -65,7 +65,7 @@ pub struct Facts<'a> {
     pub own: Option<&'a Own>,
     /// The instants under which this replica may have the record in hand: the one last exchanged, sent or seen; the one
     /// before it, while it is not known whether that one arrived; the one under which `delivered` goes out.
-    pub exchanged: [Option<Instant>; 3],
+    pub exchanged: [Option<Instant>; 4],
     /// The instant of the last deletion exchanged with this replica for this record.
     pub tombstone: Option<Instant>,
     /// The record's present state.

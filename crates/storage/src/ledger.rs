@@ -21,6 +21,9 @@ pub(crate) struct Replica {
     pub(crate) row: ReplicaRow,
     /// Its own id of the record that every replica makes for itself.
     pub(crate) home: Option<RecordName>,
+    /// The instant under which the later replies of its first download send what is older, so that none of it has to be
+    /// remembered record by record.
+    pub(crate) floor: Option<Instant>,
 }
 
 /// A record with its present state.
@@ -117,6 +120,8 @@ pub(crate) struct HeadRow {
     pub(crate) seq: Seq,
     pub(crate) op: Op,
     pub(crate) public_at: Instant,
+    /// Whether the record never had another state.
+    pub(crate) is_first: bool,
     pub(crate) payload: Vec<u8>,
 }
 
@@ -144,6 +149,7 @@ pub(crate) trait Ledger {
     /// Adds a replica, forgetting those unseen for longest beyond the limit.
     fn add_replica(&mut self, name: &ReplicaName, now: ServerTime) -> Done<Replica>;
     fn set_home(&mut self, replica: ReplicaRow, home: &RecordName) -> Done<()>;
+    fn set_floor(&mut self, replica: ReplicaRow, floor: Instant) -> Done<()>;
 
     /// The cursor given out as `time`, or which the replica's clock made `time` of.
     fn cursor(&mut self, replica: ReplicaRow, time: Instant) -> Done<Option<IssuedCursor>>;
@@ -164,6 +170,8 @@ pub(crate) trait Ledger {
     /// the outcome in the same transaction.
     fn append(&mut self, change: &NewChange<'_>, now: ServerTime) -> Done<Seq>;
 
+    /// Whether anything is remembered of what was exchanged with the replica.
+    fn has_traffic(&mut self, replica: ReplicaRow) -> Done<bool>;
     fn traffic(&mut self, replica: ReplicaRow, record: RecordRow) -> Done<Option<Traffic>>;
     fn put_traffic(&mut self, replica: ReplicaRow, record: RecordRow, traffic: &Traffic) -> Done<()>;
 

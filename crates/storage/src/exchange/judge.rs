@@ -107,6 +107,7 @@ impl<'a> Judge<'a> {
             traffic.map(|traffic| traffic.last),
             traffic.and_then(|traffic| traffic.held),
             arrival.delivered.as_ref().map(|state| state.public_at),
+            self.at_the_latest(&arrival),
         ];
         let facts = Facts {
             incoming: &arrival.incoming,
@@ -463,6 +464,14 @@ impl<'a> Judge<'a> {
         self.apply(&arrival, Some(seq), &stamp).map(Answer::Judged)
     }
 
+    /// The latest instant under which what was delivered can have gone out without being remembered.
+    fn at_the_latest(&self, arrival: &Arrival) -> Option<Instant> {
+        arrival
+            .delivered
+            .as_ref()
+            .map(|state| self.replica.floor.map_or(state.public_at, |floor| floor.max(state.public_at)))
+    }
+
     fn note(&mut self, arrival: &Arrival, upload: Option<Seq>) -> Result<(), StoreError> {
         match &arrival.record {
             Some(record) => self.note_row(record.row, arrival, upload),
@@ -477,7 +486,7 @@ impl<'a> Judge<'a> {
         // A device that sends a record and its deletion at once has the one or the other.
         self.sent.entry(row).and_modify(|known| *known = in_hand.filter(|now| *known == Some(*now))).or_insert(in_hand);
         let before = arrival.traffic.as_ref();
-        let known = before.map(|traffic| traffic.greatest).max(arrival.delivered.as_ref().map(|state| state.public_at));
+        let known = before.map(|traffic| traffic.greatest).max(self.at_the_latest(arrival));
         if upload.is_none() && before.is_none() && op == Op::Put && known == Some(written_at) {
             return Ok(());
         }

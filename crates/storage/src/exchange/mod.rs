@@ -7,6 +7,7 @@ mod page;
 mod resolve;
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use tombolo_core::{Digest, Instant, Op, RecordKey, RecordName, Seq, limits};
 
@@ -18,6 +19,10 @@ pub(crate) use resolve::{Presented, resolve};
 
 /// What the replica has in hand of the records that it sent in this request; none where that cannot be told.
 pub(crate) type Sent = HashMap<RecordRow, Option<(Op, Digest)>>;
+
+/// How long a first download that takes several replies is expected to take: its floor lies this far above its first
+/// cursor. What takes longer is remembered record by record. Less than the margin, so that the floor has passed by then.
+const FIRST_DOWNLOAD: Duration = Duration::from_secs(60);
 
 /// What the writes of a request came to, before its page is read.
 pub(crate) struct Judged {
@@ -121,8 +126,12 @@ pub(crate) fn issue(
     }
     let newest = ledger.newest_cursor(replica.row)?;
     let token = next_token(request, newest.as_ref());
-    let parent = presented.cursor.map(|cursor| cursor.token);
+    let parent = presented.under();
     let more = !page.coverage.pages().is_empty();
+    if more && replica.floor.is_none() && presented.cursor.is_none() {
+        let floor = Instant::from_nanos(token.nanos() + FIRST_DOWNLOAD.as_nanos().cast_signed()).unwrap_or(token);
+        ledger.set_floor(replica.row, floor)?;
+    }
     let cursor = IssuedCursor { token, parent, alias: None, polled: false, coverage: page.coverage };
     ledger.put_cursor(replica.row, &cursor)?;
     let home_is_own = replica.home.is_some();

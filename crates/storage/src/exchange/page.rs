@@ -105,36 +105,52 @@ pub(crate) fn read(ledger: &mut dyn Ledger, request: &Exchange, judged: &Judged)
         _ => Coverage::complete(held),
     };
     let coverage = before.after(starts, snapshot, ends);
+    let has_traffic = ledger.has_traffic(replica.row)?;
     let has_nothing = presented.full && presented.cursor.is_none() && request.presented.is_none();
     let mut page = Page { deliveries: Vec::with_capacity(heads.len()), traffic: Vec::new(), coverage };
     for head in heads {
         // With a new replica nothing was exchanged but what it sent now.
-        let before = if *is_new && !sent.contains_key(&head.record) {
-            None
-        } else {
-            ledger.traffic(replica.row, head.record)?
-        };
+        let may_know = has_traffic && (!is_new || sent.contains_key(&head.record));
+        let before = if may_know { ledger.traffic(replica.row, head.record)? } else { None };
         // A device that never had a record need not hear that it is gone.
         if head.op == Op::Delete && has_nothing && before.is_none() {
             continue;
         }
-        deliver(&mut page, request, presented, head, before);
+        deliver(&mut page, request, judged, head, before);
     }
     Ok(page)
+}
+
+/// Whether the replica is in the midst of its first download: it holds nothing but the pages that it was given.
+fn is_first_download(presented: &Presented) -> bool {
+    presented.coverage().is_some_and(|held| held.complete_to() == Seq::ZERO && !held.pages().is_empty())
+        && !presented.full
 }
 
 /// Clients that apply only what is newer than their own take a record when its instant is above the greatest ever
 /// exchanged with them for it; and no more than that, or their own next edit would look older. It is also above the
 /// time that the client presented, below which it would never upload its own edit of the record.
-fn deliver(page: &mut Page, request: &Exchange, presented: &Presented, head: HeadRow, before: Option<Traffic>) {
-    let least = request.presented.filter(|time| *time <= request.now.to_instant());
-    let instant = match &before {
-        Some(traffic) => traffic.greatest.max(least.unwrap_or(traffic.greatest)).millisecond_later(),
-        None => head.public_at.max(least.map_or(head.public_at, Instant::millisecond_later)),
+fn deliver(page: &mut Page, request: &Exchange, judged: &Judged, head: HeadRow, before: Option<Traffic>) {
+    let Judged { replica, presented, .. } = judged;
+    let presented_time = request.presented.filter(|time| *time <= request.now.to_instant());
+    // What went out under the floor is not remembered: whatever follows it is above the floor.
+    let (least, usual) = match replica.floor {
+        // The first reply was lost: it goes out again as it was.
+        _ if head.is_first && presented.cursor.is_none() && presented_time.is_none() => (None, head.public_at),
+        Some(floor)
+            if head.is_first && is_first_download(presented) && presented_time.is_none_or(|time| time < floor) =>
+        {
+            (None, head.public_at.max(floor))
+        }
+        floor => (presented_time.max(floor), head.public_at),
     };
-    // A put that goes out under its public instant, to a replica that never exchanged the record, need not be
+    let instant = match &before {
+        Some(traffic) => traffic.greatest.max(presented_time.unwrap_or(traffic.greatest)).millisecond_later(),
+        None => usual.max(least.map_or(usual, Instant::millisecond_later)),
+    };
+    // A put that goes out under its usual instant, to a replica that never exchanged the record, need not be
     // remembered: the log says it.
-    if before.is_some() || instant != head.public_at || head.op == Op::Delete {
+    if before.is_some() || instant != usual || head.op == Op::Delete {
         let held_under = presented.under();
         let held = before.as_ref().map(|traffic| {
             let is_again = traffic.held_under == held_under;

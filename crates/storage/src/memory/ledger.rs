@@ -115,7 +115,7 @@ impl Ledger for Space {
             self.traffic.retain(|(row, _), _| *row != oldest);
         }
         let next = self.replicas.iter().map(|(_, replica)| replica.row.0 + 1).max().unwrap_or(0);
-        let replica = Replica { row: ReplicaRow(next), home: None };
+        let replica = Replica { row: ReplicaRow(next), home: None, floor: None };
         self.replicas.push((name.clone(), replica.clone()));
         Ok(replica)
     }
@@ -123,6 +123,13 @@ impl Ledger for Space {
     fn set_home(&mut self, replica: ReplicaRow, home: &RecordName) -> Done<()> {
         for (_, known) in self.replicas.iter_mut().filter(|(_, known)| known.row == replica) {
             known.home = Some(home.clone());
+        }
+        Ok(())
+    }
+
+    fn set_floor(&mut self, replica: ReplicaRow, floor: Instant) -> Done<()> {
+        for (_, known) in self.replicas.iter_mut().filter(|(_, known)| known.row == replica) {
+            known.floor = Some(floor);
         }
         Ok(())
     }
@@ -202,6 +209,10 @@ impl Ledger for Space {
         Ok(seq)
     }
 
+    fn has_traffic(&mut self, replica: ReplicaRow) -> Done<bool> {
+        Ok(self.traffic.keys().any(|(known, _)| *known == replica))
+    }
+
     fn traffic(&mut self, replica: ReplicaRow, record: RecordRow) -> Done<Option<Traffic>> {
         Ok(self.traffic.get(&(replica, record)).cloned())
     }
@@ -269,6 +280,7 @@ impl Ledger for Space {
                 seq,
                 op,
                 public_at,
+                is_first: logged.change.prev.is_none(),
                 payload: logged.payload.clone().unwrap_or_default(),
             };
             if !visitor.visit(head)? {

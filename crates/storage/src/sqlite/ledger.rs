@@ -1,6 +1,6 @@
 //! One space inside one transaction of SQLite.
 
-use rusqlite::types::Type;
+use rusqlite::types::{Type, ValueRef};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use tombolo_core::merge::State;
 use tombolo_core::{
@@ -162,16 +162,21 @@ impl Ledger for SqliteLedger<'_> {
     }
 
     fn replica(&mut self, name: &ReplicaName) -> Done<Option<Replica>> {
-        let read = |row: &Row<'_>| Ok((ReplicaRow(row.get(0)?), row.get::<_, Option<String>>(1)?));
+        let read = |row: &Row<'_>| {
+            Ok((ReplicaRow(row.get(0)?), row.get::<_, Option<String>>(1)?, row.get::<_, Option<i64>>(2)?))
+        };
         let found = self.one(
-            "SELECT id, home FROM replicas WHERE space = ?1 AND name = ?2",
+            "SELECT id, home, floor FROM replicas WHERE space = ?1 AND name = ?2",
             params![self.space.get(), name.as_str()],
             read,
         )?;
         let home = |home: &str| {
             RecordName::parse(home).map_err(|_| StoreError::Corrupt("a replica's home is no name".to_owned()))
         };
-        found.map(|(row, own)| Ok(Replica { row, home: own.as_deref().map(home).transpose()? })).transpose()
+        let replica = |(row, own, floor): (ReplicaRow, Option<String>, Option<i64>)| {
+            Ok(Replica { row, home: own.as_deref().map(home).transpose()?, floor: floor.and_then(from_millis) })
+        };
+        found.map(replica).transpose()
     }
 
     fn add_replica(&mut self, name: &ReplicaName, now: ServerTime) -> Done<Replica> {
@@ -195,11 +200,15 @@ impl Ledger for SqliteLedger<'_> {
             "INSERT INTO replicas (space, name, added_at) VALUES (?1, ?2, ?3)",
             params![space, name.as_str(), now.micros()],
         )?;
-        Ok(Replica { row: ReplicaRow(self.connection.last_insert_rowid()), home: None })
+        Ok(Replica { row: ReplicaRow(self.connection.last_insert_rowid()), home: None, floor: None })
     }
 
     fn set_home(&mut self, replica: ReplicaRow, home: &RecordName) -> Done<()> {
         self.run("UPDATE replicas SET home = ?2 WHERE id = ?1", params![replica.0, home.as_str()])
+    }
+
+    fn set_floor(&mut self, replica: ReplicaRow, floor: Instant) -> Done<()> {
+        self.run("UPDATE replicas SET floor = ?2 WHERE id = ?1", params![replica.0, whole_millis(floor)])
     }
 
     fn cursor(&mut self, replica: ReplicaRow, time: Instant) -> Done<Option<IssuedCursor>> {
@@ -357,6 +366,11 @@ impl Ledger for SqliteLedger<'_> {
         Ok(seq)
     }
 
+    fn has_traffic(&mut self, replica: ReplicaRow) -> Done<bool> {
+        let sql = "SELECT 1 FROM traffic WHERE replica = ?1 LIMIT 1";
+        Ok(self.one(sql, [replica.0], |_| Ok(()))?.is_some())
+    }
+
     fn traffic(&mut self, replica: ReplicaRow, record: RecordRow) -> Done<Option<Traffic>> {
         let sql = "SELECT greatest, last, tombstone, upload, upload_under, held, held_under FROM traffic WHERE replica = ?1 AND record = ?2";
         self.one(sql, params![replica.0, record.0], |row| {
@@ -465,7 +479,7 @@ impl Ledger for SqliteLedger<'_> {
     }
 
     fn heads_after(&mut self, rank: usize, after: Seq, visitor: &mut dyn HeadVisitor) -> Done<()> {
-        let sql = "SELECT r.id, r.collection, r.name, c.seq, c.op, c.public_at, c.digest, c.payload, c.checksum
+        let sql = "SELECT r.id, r.collection, r.name, c.seq, c.op, c.public_at, c.digest, c.payload, c.checksum, c.prev
                    FROM records r JOIN changes c ON c.space = r.space AND c.seq = r.seq
                    WHERE r.space = ?1 AND r.rank = ?2 AND r.seq > ?3 ORDER BY r.seq";
         let mut statement = self.connection.prepare_cached(sql).map_err(failed)?;
@@ -509,6 +523,7 @@ impl SqliteLedger<'_> {
             seq,
             op,
             public_at: millis(row, 5).map_err(failed)?,
+            is_first: row.get_ref(9).map_err(failed)? == ValueRef::Null,
             payload: payload.unwrap_or_default().to_vec(),
         })
     }

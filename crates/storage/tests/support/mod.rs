@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use tombolo_storage::memory::Memory;
 use tombolo_storage::sqlite::{Role, Sqlite};
 use tombolo_storage::{CheckReport, Policies};
-use tombolo_testkit::{TestEnv, LogStore, Place, Stores, wait};
+use tombolo_testkit::{LogStore, Place, Stores, TestEnv, wait};
 
 /// The model: it lives as long as this value.
 #[derive(Default)]

@@ -1,6 +1,8 @@
 //! The reply to a sync, written so that the strictest client reads it: every key is always there, in the form that it
 //! expects.
 
+use std::io::Write as _;
+
 use tombolo_core::{Op, RecordName};
 use tombolo_service::{Delivery, Exchanged, Refused};
 
@@ -23,7 +25,7 @@ pub(super) fn write(exchanged: &Exchanged, conflicts: &[&RecordName], refused: &
     write_changes(&mut reply, exchanged);
     reply.extend_from_slice(br#"],"conflicts":["#);
     separated(&mut reply, conflicts.iter().take(limits::CONFLICTS_MAX), |reply, id| {
-        reply.extend_from_slice(&normal::quoted(id.as_str()));
+        quoted(reply, id.as_str());
     });
     reply.extend_from_slice(br#"],"refused":["#);
     separated(&mut reply, refused.iter().take(limits::REFUSED_MAX), |reply, refused| {
@@ -69,13 +71,13 @@ fn separated<T>(reply: &mut Vec<u8>, items: impl Iterator<Item = T>, mut write: 
 fn write_record(reply: &mut Vec<u8>, delivery: &Delivery, id: &str, home: &str) {
     begin(reply, delivery.key.collection.as_str(), id);
     reply.extend_from_slice(br#","updated_at":""#);
-    reply.extend_from_slice(delivery.instant.to_string().as_bytes());
+    instant(reply, delivery);
     reply.extend_from_slice(b"\",");
     let payload = delivery.payload.as_slice();
     match payload.strip_prefix(normal::IN_INBOX) {
         Some(rest) => {
             reply.extend_from_slice(br#""list_id":"#);
-            reply.extend_from_slice(&normal::quoted(home));
+            quoted(reply, home);
             reply.extend_from_slice(rest);
         }
         None => reply.extend_from_slice(payload.get(1..).unwrap_or_default()),
@@ -87,13 +89,24 @@ fn write_deleted(reply: &mut Vec<u8>, delivery: &Delivery, id: &str) {
     reply.extend_from_slice(br#","record_type":""#);
     reply.extend_from_slice(delivery.key.collection.as_str().as_bytes());
     reply.extend_from_slice(br#"","deleted_at":""#);
-    reply.extend_from_slice(delivery.instant.to_string().as_bytes());
+    instant(reply, delivery);
     reply.extend_from_slice(b"\"}");
+}
+
+fn instant(reply: &mut Vec<u8>, delivery: &Delivery) {
+    // Writing to a vector cannot fail.
+    let _ = write!(reply, "{}", delivery.instant);
+}
+
+fn quoted(reply: &mut Vec<u8>, id: &str) {
+    reply.push(b'"');
+    reply.extend_from_slice(id.as_bytes());
+    reply.push(b'"');
 }
 
 fn begin(reply: &mut Vec<u8>, kind: &str, id: &str) {
     reply.extend_from_slice(br#"{"type":""#);
     reply.extend_from_slice(kind.as_bytes());
     reply.extend_from_slice(br#"","id":"#);
-    reply.extend_from_slice(&normal::quoted(id));
+    quoted(reply, id);
 }

@@ -98,6 +98,8 @@ CREATE TABLE replicas (
     space INTEGER NOT NULL,
     name TEXT NOT NULL,
     home TEXT,
+    -- The instant under which the later replies of its first download sent what was older.
+    floor INTEGER,
     added_at INTEGER NOT NULL,
     UNIQUE (space, name)
 ) STRICT;
