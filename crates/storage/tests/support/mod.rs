@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tempfile::TempDir;
+use tombolo_core::Name;
 use tombolo_storage::memory::Memory;
 use tombolo_storage::sqlite::{Role, Sqlite};
-use tombolo_storage::{CheckReport, Policies};
+use tombolo_storage::{Accounts, CheckReport, Policies};
 use tombolo_testkit::{LogStore, Place, Stores, TestEnv, wait};
 
 /// The model: it lives as long as this value.
@@ -42,9 +43,8 @@ impl Stores for OnDisk {
     fn open(&self, env: &Arc<TestEnv>) -> Arc<dyn LogStore> {
         let env: Arc<TestEnv> = Arc::clone(env);
         let store = Sqlite::open(&self.path, Role::Server, env).expect("the database opens");
-        let beside = rusqlite::Connection::open(&self.path).expect("the database opens beside its server");
-        let sql = "INSERT INTO users (id, name, created_at) VALUES (1, 'ada', 0) ON CONFLICT DO NOTHING";
-        beside.execute(sql, []).expect("there is a user");
+        let ada = Name::parse("ada").expect("it is a name");
+        wait(store.add_user(&ada, None, TestEnv::START)).expect("there is a user, from the first time on");
         Arc::new(store)
     }
 
