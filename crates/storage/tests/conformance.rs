@@ -6,7 +6,7 @@ use support::{OnDisk, on_both_stores};
 use tombolo_testkit::conformance::concurrency::{one_device_twice_at_once, pushes_from_many_threads};
 use tombolo_testkit::conformance::cursors::{
     changes_are_read_in_pages, cursors_are_bounded, head_and_resume, lost_replies_are_sent_again, polls_write_nothing,
-    replicas_are_bounded, slow_clocks_resume, unknown_times_are_sent_everything,
+    replicas_are_bounded, slow_clocks_miss_no_lost_reply, slow_clocks_resume, unknown_times_are_sent_everything,
 };
 use tombolo_testkit::conformance::durable;
 use tombolo_testkit::conformance::paging::{
@@ -36,6 +36,7 @@ on_both_stores!(
     refusals_touch_no_log,
     replicas_are_bounded,
     retries_are_stored_once,
+    slow_clocks_miss_no_lost_reply,
     slow_clocks_resume,
     tombstones,
     unknown_times_are_sent_everything,

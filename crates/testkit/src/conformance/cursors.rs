@@ -99,6 +99,20 @@ pub fn slow_clocks_resume(place: &Place) {
     }
 }
 
+/// The same when two requests overlapped and the later reply was lost: nothing of that one is left out.
+pub fn slow_clocks_miss_no_lost_reply(place: &Place) {
+    let [mut a, mut b] = peers();
+    a.sync(place, vec![put("first", &Note::new("1", "1"), at(1))]);
+    b.sync(place, Vec::new());
+    b.cursor = Some(at(-1_000_000));
+    a.sync(place, vec![put("n", &Note::new("1", "1"), at(2))]);
+    assert!(b.lost(place, Vec::new()).note("n").is_some(), "this one arrives");
+    a.sync(place, vec![put("m", &Note::new("1", "1"), at(3))]);
+    assert!(b.lost(place, Vec::new()).note("m").is_some(), "this one does not");
+    b.cursor = Some(at(-999_999));
+    assert_eq!(b.sync(place, Vec::new()).note("m"), Some(Note::new("1", "1")));
+}
+
 /// More cursors than are remembered: an old one is sent everything, a recent one only what is new.
 pub fn cursors_are_bounded(place: &Place) {
     let [mut a] = peers();
