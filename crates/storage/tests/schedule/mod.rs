@@ -422,6 +422,11 @@ impl<'a> World<'a> {
         if self.known[device].ahead_ms < 0 && !self.has_said_all(device) {
             return;
         }
+        // Who takes a label off again that an unacknowledged reply had put on, shows what he did before that reply.
+        let takes_back = |number: &usize| !self.events[*number].labels.is_empty() && !self.void.contains(number);
+        if self.known[device].seen.difference(&self.arrived).any(takes_back) {
+            return;
+        }
         // One that was set back and asks for everything at once shows no cursor that would tell so.
         let set_back = self.known[device].set_back;
         if set_back || self.known[device].seen.difference(&self.arrived).any(unsent) || self.has_unsent_deletes(device)
