@@ -107,7 +107,7 @@ impl<'a> Judge<'a> {
             traffic.map(|traffic| traffic.last),
             traffic.and_then(|traffic| traffic.held),
             arrival.delivered.as_ref().map(|state| state.public_at),
-            self.at_the_latest(&arrival),
+            self.replica.floor,
         ];
         let facts = Facts {
             incoming: &arrival.incoming,
