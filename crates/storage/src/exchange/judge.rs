@@ -98,7 +98,7 @@ impl<'a> Judge<'a> {
                 let digest = self.land.policy.digest(key.collection, &payload).map_err(Land::unreadable)?;
                 (Incoming { op: Op::Put, written_at: write.written_at, digest }, (payload, is_as_sent))
             }
-            Action::Attach(target) => return self.attach(&key, target, write.written_at),
+            Action::Attach { target, .. } => return self.attach(&key, target, write.written_at),
         };
         let arrival = self.arrive(key, incoming, payload, is_as_sent)?;
         let own = self.own_upload(&arrival)?;
