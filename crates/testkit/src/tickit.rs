@@ -346,3 +346,52 @@ impl Device {
         self.sync(with, &[changes, &[own]].concat())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reply(change: impl Fn(&mut Value)) -> Result<Reply, String> {
+        let (id, at) = (uuid("x"), "2024-01-01T00:00:00.000Z");
+        let mut reply = json!({
+            "server_time": at, "conflicts": [id], "refused": [], "more": false,
+            "changes": [list(&id, "Work", at), tag(&id, "soon", at), task(&id, "Milk", &id, at), deleted("task", &id, at)]
+        });
+        change(&mut reply);
+        read_strictly(reply.to_string().as_bytes())
+    }
+
+    #[test]
+    fn what_the_desktop_would_not_take_is_not_taken() {
+        assert_eq!(reply(|_| ()).unwrap().changes.len(), 4);
+        for (pointer, value) in [
+            ("/server_time", json!("2024-01-01T00:00:00Z")),
+            ("/server_time", json!("2024-01-01T00:00:00.000+00:00")),
+            ("/conflicts", Value::Null),
+            ("/conflicts/0", json!("s1")),
+            ("/changes/0/icon", Value::Null),
+            ("/changes/0/sort_order", json!(1_u64 << 31)),
+            ("/changes/0/is_inbox", Value::Null),
+            ("/changes/1/updated_at", Value::Null),
+            ("/changes/2/id", json!("s1")),
+            ("/changes/2/list_id", json!("")),
+            ("/changes/2/priority", json!("Low")),
+            ("/changes/2/tag_ids", Value::Null),
+            ("/changes/2/completed", json!(1)),
+            ("/changes/2/completed_at", json!("")),
+            ("/changes/2/due_date", json!("tomorrow")),
+            ("/changes/2/type", json!("note")),
+            ("/changes/3/record_type", json!("task_tag")),
+            ("/changes/3/deleted_at", json!("zzz")),
+        ] {
+            let refused = reply(|reply| *reply.pointer_mut(pointer).unwrap() = value.clone());
+            assert!(refused.is_err(), "{pointer} = {value}");
+        }
+        for (record, key) in [(0, "color"), (1, "updated_at"), (2, "tag_ids"), (2, "due_date"), (3, "record_type")] {
+            let missing = reply(|reply| drop(reply["changes"][record].as_object_mut().unwrap().remove(key)));
+            assert!(missing.is_err(), "{record} without {key}");
+        }
+        assert!(reply(|reply| reply["changes"].as_array_mut().unwrap().swap(0, 2)).is_err(), "tasks before lists");
+        assert!(reply(|reply| drop(reply.as_object_mut().unwrap().remove("conflicts"))).is_err());
+    }
+}

@@ -273,11 +273,9 @@ fn a_device_without_an_inbox_still_gets_tasks_that_it_can_read() {
     let reply = watcher.sync(&served, &[]);
     assert_eq!(titles(&reply).len(), 2);
     // A task whose list nobody knows is in the inbox.
-    let reply = anne.sync(&served, &[]);
-    let lost = reply.record(&uuid("lost")).or_else(|| None);
     anne.last_sync = None;
     let all = anne.sync(&served, &[]);
-    assert_eq!(all.record(&uuid("lost")).unwrap()["list_id"], inbox, "{lost:?}");
+    assert_eq!(all.record(&uuid("lost")).unwrap()["list_id"], inbox);
 }
 
 #[test]
@@ -373,4 +371,109 @@ fn what_goes_out_is_later_than_the_time_that_the_device_presents() {
     let reply = bert.sync(&served, &[]);
     let came = parse_time(reply.record(&uuid("milk")).unwrap()["updated_at"].as_str().unwrap()).unwrap();
     assert!(came > presented && came < now(), "{came}");
+}
+
+#[test]
+fn a_record_that_comes_twice_in_one_request_is_taken_in_the_order_of_its_times() {
+    let served = serve();
+    let mut anne = device(&served, "anne");
+    let inbox = anne.inbox.clone();
+    let of = |text: &str, at: &str| edited(&task(&uuid("milk"), "Milk", &inbox, ""), "description", text, at);
+    anne.join(&served, &[of("first", &ago(90))]);
+    let reply = anne.sync(&served, &[of("third", &ago(30)), of("second", &ago(60))]);
+    assert!(reply.conflicts.is_empty(), "{:?}", reply.conflicts);
+    let mut bert = device(&served, "bert");
+    assert_eq!(bert.join(&served, &[]).record(&uuid("milk")).unwrap()["description"], "third");
+}
+
+#[test]
+fn what_was_deleted_may_come_back() {
+    let served = serve();
+    let (mut anne, mut bert) = (device(&served, "anne"), device(&served, "bert"));
+    let inbox = anne.inbox.clone();
+    let milk = |at: &str| task(&uuid("milk"), "Milk", &inbox, at);
+    anne.join(&served, &[milk(&ago(600))]);
+    bert.join(&served, &[]);
+    anne.sync(&served, &[deleted("task", &uuid("milk"), &ago(60))]);
+    assert_eq!(bert.sync(&served, &[]).of_type("deleted").count(), 1);
+    // Taken back by who deleted it; its tombstone goes along once more.
+    let reply = anne.sync(&served, &[milk(&ago(30)), deleted("task", &uuid("milk"), &ago(60))]);
+    assert!(reply.conflicts.is_empty(), "{:?}", reply.conflicts);
+    let told = bert.sync(&served, &[]);
+    assert_eq!((told.of_type("task").count(), told.of_type("deleted").count()), (1, 0));
+    let mut carl = device(&served, "carl");
+    let fresh = carl.join(&served, &[]);
+    assert_eq!((fresh.of_type("task").count(), fresh.of_type("deleted").count()), (1, 0));
+}
+
+#[test]
+fn one_id_may_be_a_task_and_a_tag() {
+    let served = serve();
+    let (mut anne, mut bert) = (device(&served, "anne"), device(&served, "bert"));
+    let (inbox, same) = (anne.inbox.clone(), uuid("same"));
+    anne.join(&served, &[task(&same, "Milk", &inbox, &ago(600)), tag(&same, "soon", &ago(600))]);
+    bert.join(&served, &[]);
+    anne.sync(&served, &[deleted("tag", &same, &ago(60))]);
+    let told = bert.sync(&served, &[]);
+    let gone: Vec<_> = told.of_type("deleted").map(|deleted| deleted["record_type"].clone()).collect();
+    assert_eq!(gone, ["tag"]);
+    bert.last_sync = None;
+    assert_eq!(bert.sync(&served, &[]).of_type("task").count(), 1);
+}
+
+#[test]
+fn a_renamed_tag_or_list_is_renamed_everywhere() {
+    let served = serve();
+    let (mut anne, mut bert) = (device(&served, "anne"), device(&served, "bert"));
+    let (soon, late, work) =
+        (tag(&uuid("soon"), "soon", &ago(900)), tag(&uuid("late"), "late", &ago(800)), uuid("work"));
+    let inbox = anne.inbox.clone();
+    let mut milk = task(&uuid("milk"), "Milk", &inbox, &ago(600));
+    milk["tag_ids"] = serde_json::json!([uuid("late")]);
+    anne.join(&served, &[soon.clone(), late.clone(), list(&work, "Work", &ago(900)), milk]);
+    bert.join(&served, &[]);
+    anne.sync(&served, &[edited(&soon, "name", "now", &ago(60)), list(&work, "Office", &ago(60))]);
+    let told = bert.sync(&served, &[]);
+    assert_eq!(told.record(&uuid("soon")).unwrap()["name"], "now");
+    assert_eq!(told.record(&work).unwrap()["name"], "Office");
+    // A tag that takes another's name becomes that one; its tasks go along.
+    anne.sync(&served, &[edited(&late, "name", "Now ", &ago(30))]);
+    let told = bert.sync(&served, &[]);
+    assert_eq!(told.record(&uuid("late")).unwrap()["type"], "deleted");
+    assert_eq!(told.record(&uuid("milk")).unwrap()["tag_ids"], serde_json::json!([uuid("soon")]));
+}
+
+#[test]
+fn a_tag_for_a_task_that_nobody_knows_is_no_reason_to_fail() {
+    let served = serve();
+    let mut anne = device(&served, "anne");
+    let of = |task: &str, tag: &str| serde_json::json!({"type": "task_tag", "task_id": uuid(task), "tag_id": uuid(tag), "created_at": ago(60)});
+    let inbox = anne.inbox.clone();
+    let milk = task(&uuid("milk"), "Milk", &inbox, &ago(600));
+    let reply = anne.join(&served, &[milk, of("nobody", "nothing"), of("milk", "nothing")]);
+    assert_eq!(reply.record(&uuid("milk")).unwrap()["tag_ids"], serde_json::json!([]));
+    let refused: Vec<(&str, &str)> = reply.refused.iter().map(|(id, kind, _)| (id.as_str(), kind.as_str())).collect();
+    assert_eq!(refused, [(uuid("nobody").as_str(), "task_tag"), (uuid("milk").as_str(), "task_tag")]);
+    // The operator is told as well.
+    let kept = served.install.json(&["refused"]);
+    assert_eq!((kept.as_array().unwrap().len(), &kept[0]["type"]), (2, &"task_tag".into()));
+}
+
+#[test]
+fn a_request_of_very_many_bad_records_is_bounded() {
+    let served = serve();
+    let anne = device(&served, "anne");
+    let body = |count: usize| {
+        let zeros = vec!["0"; count].join(",");
+        format!(r#"{{"device_id":"{}","last_sync":null,"changes":[{zeros}]}}"#, anne.id)
+    };
+    let send = |count: usize| {
+        served.send(&tombolo_testkit::http::Request::post("/api/v1/sync", body(count)).bearer(&anne.token))
+    };
+    let many = send(100_000);
+    assert_eq!(many.status, 200);
+    let reply = read_strictly(&many.body).unwrap();
+    assert!(reply.refused.len() <= 1_000 && reply.bytes < REPLY_BYTES_MAX);
+    let too_many = send(300_000);
+    assert_eq!(too_many.status, 422, "{}", too_many.text());
 }

@@ -129,7 +129,7 @@ fn a_body_may_have_32_mib_however_it_comes() {
         assert_eq!(response.status, 413, "{}", response.text());
         assert!(response.json()["error"].as_str().unwrap().contains("32 MiB"));
     }
-    // A bomb: 1 GiB in 1 MiB. It is refused without being unpacked as a whole, and the server lives on.
+    // A bomb: 256 MiB in one. It is refused without being unpacked as a whole, and the server lives on.
     let bomb = gzip(&vec![b' '; 256 * MIB]);
     let request = Request::post(SYNC, bomb).bearer(&token).header("Content-Encoding", "gzip");
     assert_eq!(served.send(&request).status, 413);

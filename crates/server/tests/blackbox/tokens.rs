@@ -85,13 +85,14 @@ fn wrong_tokens_are_limited_and_never_keep_a_right_one_out() {
     assert!([401, 429].contains(&status(&served, &almost)));
 }
 
-/// How the last of 35 wrong tokens fares, each with another forwarded address.
+/// How the last of 40 wrong tokens fares, each with another forwarded address.
 fn flood(served: &Served) -> u16 {
     let wrong = |n: usize| {
         let request = Device::new("anne", "tks_wrong").request(&[]);
         served.send(&request.header("X-Forwarded-For", &format!("198.51.100.{n}"))).status
     };
-    (1..=40).map(wrong).last().unwrap()
+    let statuses: Vec<u16> = (1..=40).map(wrong).collect();
+    statuses[39]
 }
 
 #[test]
@@ -101,7 +102,8 @@ fn forwarded_addresses_count_only_from_trusted_proxies() {
     assert_eq!(flood(&proxied), 401, "clients behind a proxy are told apart");
     let limited = |address: &str| {
         let request = Device::new("anne", "tks_wrong").request(&[]).header("X-Forwarded-For", address);
-        (0..40).map(|_| proxied.send(&request).status).last().unwrap() == 429
+        let statuses: Vec<u16> = (0..40).map(|_| proxied.send(&request).status).collect();
+        statuses[39] == 429
     };
     assert!(limited("203.0.113.7"));
     // What a client writes to the left of what the proxy writes is worth nothing.
