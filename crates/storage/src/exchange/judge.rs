@@ -107,7 +107,9 @@ impl<'a> Judge<'a> {
             traffic.map(|traffic| traffic.last),
             traffic.and_then(|traffic| traffic.held),
             arrival.delivered.as_ref().map(|state| state.public_at),
-            self.at_the_latest(&arrival),
+            self.at_the_latest(arrival.delivered.as_ref()),
+            arrival.unconfirmed.as_ref().map(|state| state.public_at),
+            self.at_the_latest(arrival.unconfirmed.as_ref()),
         ];
         let facts = Facts {
             incoming: &arrival.incoming,
@@ -465,11 +467,8 @@ impl<'a> Judge<'a> {
     }
 
     /// The latest instant under which what was delivered can have gone out without being remembered.
-    fn at_the_latest(&self, arrival: &Arrival) -> Option<Instant> {
-        arrival
-            .delivered
-            .as_ref()
-            .map(|state| self.replica.floor.map_or(state.public_at, |floor| floor.max(state.public_at)))
+    fn at_the_latest(&self, delivered: Option<&State>) -> Option<Instant> {
+        delivered.map(|state| self.replica.floor.map_or(state.public_at, |floor| floor.max(state.public_at)))
     }
 
     fn note(&mut self, arrival: &Arrival, upload: Option<Seq>) -> Result<(), StoreError> {
