@@ -485,7 +485,10 @@ impl<'a> Judge<'a> {
         // A device that sends a record and its deletion at once has the one or the other.
         self.sent.entry(row).and_modify(|known| *known = in_hand.filter(|now| *known == Some(*now))).or_insert(in_hand);
         let before = arrival.traffic.as_ref();
-        let known = before.map(|traffic| traffic.greatest).max(self.at_the_latest(arrival));
+        let known = before
+            .map(|traffic| traffic.greatest)
+            .max(self.at_the_latest(arrival.delivered.as_ref()))
+            .max(self.at_the_latest(arrival.unconfirmed.as_ref()));
         if upload.is_none() && before.is_none() && op == Op::Put && known == Some(written_at) {
             return Ok(());
         }
