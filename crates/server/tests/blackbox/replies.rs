@@ -477,3 +477,28 @@ fn a_request_of_very_many_bad_records_is_bounded() {
     let too_many = send(300_000);
     assert_eq!(too_many.status, 422, "{}", too_many.text());
 }
+
+#[test]
+fn a_phone_that_forces_a_full_sync_without_its_tags_gets_them_back() {
+    let served = serve();
+    let (mut anne, mut phone) = (device(&served, "anne"), device(&served, "phone"));
+    let (a_box, p_box, soon) = (anne.inbox.clone(), phone.inbox.clone(), tag(&uuid("soon"), "soon", &ago(600)));
+    let milk = edited(&task(&uuid("milk"), "Milk", &a_box, ""), "tag_ids", vec![uuid("soon")], &ago(600));
+    anne.join(&served, &[milk, soon]);
+    let instant_of = |reply: &Reply| reply.record(&uuid("milk")).unwrap()["updated_at"].as_str().unwrap().to_owned();
+    let mut held = instant_of(&phone.join(&served, &[]));
+    // Whether the reply before was acknowledged or not.
+    for acknowledges in [true, false, true, false] {
+        if acknowledges {
+            phone.sync(&served, &[]);
+        }
+        phone.last_sync = None;
+        let reply = phone.join(&served, &[task(&uuid("milk"), "Milk", &p_box, &held)]);
+        assert!(reply.conflicts.is_empty(), "{:?}", reply.conflicts);
+        assert_eq!(reply.record(&uuid("milk")).unwrap()["tag_ids"], serde_json::json!([uuid("soon")]));
+        let now = instant_of(&reply);
+        assert!(parse_time(&now) > parse_time(&held), "{now} is not later than {held}: the phone would not take it");
+        held = now;
+    }
+    assert_eq!(anne.sync(&served, &[]).changes.len(), 0);
+}

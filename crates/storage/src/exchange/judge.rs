@@ -489,7 +489,11 @@ impl<'a> Judge<'a> {
             .map(|traffic| traffic.greatest)
             .max(self.at_the_latest(arrival.delivered.as_ref()))
             .max(self.at_the_latest(arrival.unconfirmed.as_ref()));
-        if upload.is_none() && before.is_none() && op == Op::Put && known == Some(written_at) {
+        // It has what it was sent, as the log says. Were it another content under that instant, then what goes out next
+        // would have to be later, or the device would not take it.
+        let states = [arrival.delivered.as_ref(), arrival.unconfirmed.as_ref()];
+        let is_as_delivered = states.into_iter().flatten().any(|state| (state.op, state.digest) == (op, digest));
+        if upload.is_none() && before.is_none() && is_as_delivered && op == Op::Put && known == Some(written_at) {
             return Ok(());
         }
         let traffic = Traffic {
