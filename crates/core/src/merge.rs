@@ -64,8 +64,9 @@ pub struct Facts<'a> {
     /// The replica's own last upload, if it counts.
     pub own: Option<&'a Own>,
     /// The instants under which this replica may have the record in hand: the one last exchanged, sent or seen; the one
-    /// before it, while it is not known whether that one arrived; the one under which `delivered` goes out.
-    pub exchanged: [Option<Instant>; 4],
+    /// before it, while it is not known whether that one arrived; those under which `delivered` and `unconfirmed` go
+    /// out; the one that stands for many of its first download.
+    pub exchanged: [Option<Instant>; 5],
     /// The instant of the last deletion exchanged with this replica for this record.
     pub tombstone: Option<Instant>,
     /// The record's present state.

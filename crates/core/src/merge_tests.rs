@@ -116,7 +116,7 @@ fn step(write: &Incoming, case: &Case) -> Step {
         delivered: case.delivered.as_ref(),
         unconfirmed: case.unconfirmed.as_ref(),
         own: case.own.as_ref(),
-        exchanged: [case.exchanged.map(at), None, None, None],
+        exchanged: [case.exchanged.map(at), None, None, None, None],
         tombstone: case.tombstone.map(at),
         head: case.head.as_ref(),
         clients_restamp: true,

@@ -26,7 +26,12 @@ pub enum Action {
     /// The record shall be gone.
     Delete,
     /// A reference to another record shall be added to it.
-    Attach(RecordKey),
+    Attach {
+        /// What is attached.
+        target: RecordKey,
+        /// What the client calls such a write, should it be refused.
+        kind: &'static str,
+    },
 }
 
 /// One write of a request.
@@ -41,6 +46,17 @@ pub struct Write {
     /// Whether this is the record that each replica makes for itself: its id becomes another name of the one record
     /// that [`Policy::home`] names.
     pub is_home: bool,
+}
+
+impl Write {
+    /// What the client calls what it sent, for the list of what was refused.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self.action {
+            Action::Attach { kind, .. } => kind,
+            Action::Put(_) | Action::Delete => self.key.collection.as_str(),
+        }
+    }
 }
 
 /// A write that never became one, for the operator.

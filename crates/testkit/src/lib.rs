@@ -1,5 +1,6 @@
 //! Test support for Tombolo: an environment that tests decide, a small record protocol, devices that behave as real
-//! clients do, and the suite that every store has to pass.
+//! clients do, and the suite that every store has to pass; the real binary as a process under test, and what plays
+//! against it.
 //!
 //! A dev-dependency only, and used from `tests/` folders only: a crate's own unit tests would meet its types twice.
 
@@ -7,8 +8,14 @@ pub mod accounts_suite;
 pub mod conformance;
 mod device;
 mod env;
+pub mod eventually;
+pub mod http;
 mod notes;
+pub mod proxy;
+pub mod served;
 mod space;
+pub mod tickit;
+pub mod transcript;
 
 pub use device::{Device, Kind, Request, Snapshot};
 pub use env::{TestEnv, at};

@@ -98,7 +98,7 @@ impl<'a> Judge<'a> {
                 let digest = self.land.policy.digest(key.collection, &payload).map_err(Land::unreadable)?;
                 (Incoming { op: Op::Put, written_at: write.written_at, digest }, (payload, is_as_sent))
             }
-            Action::Attach(target) => return self.attach(&key, target, write.written_at),
+            Action::Attach { target, .. } => return self.attach(&key, target, write.written_at),
         };
         let arrival = self.arrive(key, incoming, payload, is_as_sent)?;
         let own = self.own_upload(&arrival)?;
@@ -107,6 +107,7 @@ impl<'a> Judge<'a> {
             traffic.map(|traffic| traffic.last),
             traffic.and_then(|traffic| traffic.held),
             arrival.delivered.as_ref().map(|state| state.public_at),
+            arrival.unconfirmed.as_ref().map(|state| state.public_at),
             self.replica.floor,
         ];
         let facts = Facts {
@@ -465,11 +466,8 @@ impl<'a> Judge<'a> {
     }
 
     /// The latest instant under which what was delivered can have gone out without being remembered.
-    fn at_the_latest(&self, arrival: &Arrival) -> Option<Instant> {
-        arrival
-            .delivered
-            .as_ref()
-            .map(|state| self.replica.floor.map_or(state.public_at, |floor| floor.max(state.public_at)))
+    fn at_the_latest(&self, delivered: Option<&State>) -> Option<Instant> {
+        delivered.map(|state| self.replica.floor.map_or(state.public_at, |floor| floor.max(state.public_at)))
     }
 
     fn note(&mut self, arrival: &Arrival, upload: Option<Seq>) -> Result<(), StoreError> {
@@ -486,8 +484,15 @@ impl<'a> Judge<'a> {
         // A device that sends a record and its deletion at once has the one or the other.
         self.sent.entry(row).and_modify(|known| *known = in_hand.filter(|now| *known == Some(*now))).or_insert(in_hand);
         let before = arrival.traffic.as_ref();
-        let known = before.map(|traffic| traffic.greatest).max(self.at_the_latest(arrival));
-        if upload.is_none() && before.is_none() && op == Op::Put && known == Some(written_at) {
+        let known = before
+            .map(|traffic| traffic.greatest)
+            .max(self.at_the_latest(arrival.delivered.as_ref()))
+            .max(self.at_the_latest(arrival.unconfirmed.as_ref()));
+        // It has what it was sent, as the log says. Were it another content under that instant, then what goes out next
+        // would have to be later, or the device would not take it.
+        let states = [arrival.delivered.as_ref(), arrival.unconfirmed.as_ref()];
+        let is_as_delivered = states.into_iter().flatten().any(|state| (state.op, state.digest) == (op, digest));
+        if upload.is_none() && before.is_none() && is_as_delivered && op == Op::Put && known == Some(written_at) {
             return Ok(());
         }
         let traffic = Traffic {

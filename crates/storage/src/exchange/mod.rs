@@ -12,7 +12,7 @@ use std::time::Duration;
 use tombolo_core::{Digest, Instant, Op, RecordKey, RecordName, Seq, limits};
 
 use crate::ledger::{IssuedCursor, Ledger, RecordRow, Replica};
-use crate::{Answer, Exchange, Exchanged, StoreError};
+use crate::{Answer, Exchange, Exchanged, Refused, StoreError};
 
 pub(crate) use page::Page;
 pub(crate) use resolve::{Presented, resolve};
@@ -93,9 +93,6 @@ pub(crate) fn push(ledger: &mut dyn Ledger, request: &Exchange) -> Result<Judged
     {
         ledger.put_cursor(replica.row, &acknowledged)?;
     }
-    if !request.refused.is_empty() {
-        ledger.add_refusals(&request.replica, &request.refused, request.now)?;
-    }
     let mut sent = HashMap::new();
     let mut answers = Vec::with_capacity(request.writes.len());
     if !request.writes.is_empty() {
@@ -104,6 +101,16 @@ pub(crate) fn push(ledger: &mut dyn Ledger, request: &Exchange) -> Result<Judged
             answers.push(judge.judge(write)?);
         }
         sent = judge.into_sent();
+    }
+    let mut refused = request.refused.clone();
+    for (write, answer) in request.writes.iter().zip(&answers) {
+        if let Answer::Refused(reason) = answer {
+            let (record, kind) = (write.key.name.to_string(), write.kind().to_owned());
+            refused.push(Refused { record, kind, reason: (*reason).to_owned() });
+        }
+    }
+    if !refused.is_empty() {
+        ledger.add_refusals(&request.replica, &refused, request.now)?;
     }
     Ok(Judged { replica, is_new, presented, answers, sent })
 }

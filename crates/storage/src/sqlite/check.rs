@@ -18,14 +18,20 @@ pub(super) fn check(
     mut progress: Progress,
 ) -> Result<CheckReport, StoreError> {
     let mut check = Check { connection, report: CheckReport::default() };
-    let total: u64 = check.number("SELECT coalesce(sum(head_seq), 0) FROM spaces")?;
-    check.structure()?;
-    for (space, purpose, head) in check.spaces()? {
+    let structure = check.structure();
+    check.note("the file", structure)?;
+    let total = check.number("SELECT coalesce(sum(head_seq), 0) FROM spaces");
+    let total = check.note("the spaces", total)?.unwrap_or(0);
+    let spaces = check.spaces();
+    for (space, purpose, head) in check.note("the spaces", spaces)?.unwrap_or_default() {
         check.report.spaces += 1;
-        check.log(space, head, &mut |done| progress(done, total))?;
-        check.heads(space)?;
+        let log = check.log(space, head, &mut |done| progress(done, total));
+        check.note(&format!("space {space}, its log"), log)?;
+        let heads = check.heads(space);
+        check.note(&format!("space {space}, its records"), heads)?;
         if let Some((_, policy)) = policies.iter().find(|(known, _)| Purpose::as_str(*known) == purpose) {
-            check.contents(space, &**policy)?;
+            let contents = check.contents(space, &**policy);
+            check.note(&format!("space {space}, its contents"), contents)?;
         }
     }
     progress(total, total);
@@ -41,6 +47,19 @@ impl Check<'_> {
     fn fault(&mut self, what: String) {
         if self.report.faults.len() < FAULTS_MAX {
             self.report.faults.push(what);
+        }
+    }
+
+    /// Damage that ends the reading of one `place` is a fault like any other: what lies elsewhere is read on. A disk
+    /// that fails is none, and ends the check.
+    fn note<T>(&mut self, place: &str, read: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
+        match read {
+            Ok(read) => Ok(Some(read)),
+            Err(StoreError::Corrupt(what)) => {
+                self.fault(format!("{place}: {what}"));
+                Ok(None)
+            }
+            Err(error) => Err(error),
         }
     }
 

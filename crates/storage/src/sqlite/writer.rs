@@ -44,6 +44,8 @@ enum Job {
 pub(super) struct Writer {
     queue: mpsc::Sender<Job>,
     reopened: Arc<AtomicBool>,
+    /// The disk refused a write, and was not seen to take one since.
+    in_doubt: Arc<AtomicBool>,
 }
 
 impl Writer {
@@ -54,7 +56,7 @@ impl Writer {
         let mut thread =
             Thread { path, role, reopened: Arc::clone(&reopened), connection: Some(connection), jobs, checkpointer };
         env.spawn("tombolo-writer", Box::new(move || thread.run()));
-        Self { queue, reopened }
+        Self { queue, reopened, in_doubt: Arc::default() }
     }
 
     /// Whether the connection was opened anew since the last call.
@@ -80,7 +82,27 @@ impl Writer {
             }
         }));
         self.queue.send(job).await.map_err(|_| StoreError::Closed)?;
-        answered.await.map_err(|_| StoreError::Internal("the writer dropped a job: see the log".to_owned()))?
+        let lost = |_| StoreError::Internal("the writer dropped a job: see the log".to_owned());
+        let answered = answered.await.map_err(lost)?;
+        if matches!(answered, Err(StoreError::Full | StoreError::Io(_))) {
+            self.in_doubt.store(true, Ordering::Relaxed);
+        }
+        answered
+    }
+
+    /// Whether the disk takes writes. It is tried, with a page that says what it said, only after it refused one: who
+    /// asks need not have a token.
+    pub(super) async fn try_disk(&self) -> Result<(), StoreError> {
+        let is_in_doubt = self.in_doubt.load(Ordering::Relaxed);
+        self.write(move |connection| {
+            let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;
+            if is_in_doubt { connection.pragma_update(None, "user_version", version).map_err(failed) } else { Ok(()) }
+        })
+        .await?;
+        if is_in_doubt {
+            self.in_doubt.store(false, Ordering::Relaxed);
+        }
+        Ok(())
     }
 
     /// Runs `work` on the writing connection between transactions.

@@ -110,7 +110,12 @@ pub fn deletions_cascade(place: &Place) {
 pub fn references_are_attached(place: &Place) {
     let [mut a, mut b] = peers();
     a.sync(place, vec![label("red", "Red", 1, at(1)), put("n", &Note::new("1", "1"), at(1))]);
-    let attach = |to, target| Write { key: to, action: Action::Attach(target), written_at: at(5), is_home: false };
+    let attach = |to, target| Write {
+        key: to,
+        action: Action::Attach { target, kind: "note_label" },
+        written_at: at(5),
+        is_home: false,
+    };
     let reply = b.sync(place, vec![attach(key(NOTE, "n"), key(LABEL, "red"))]);
     assert_eq!(reply.verdict(), Verdict::Applied);
     assert_eq!(reply.note("n"), Some(Note::new("1", "1").labelled(["red"])));

@@ -106,7 +106,7 @@ fn parse(body: &[u8]) -> Result<(ExchangeRequest, Vec<Sent>, Vec<Refused>), Sync
     }
     // What is referred to goes first; clients send their tasks before the lists that they are in.
     writes.sort_by_key(super::order_of);
-    let sent = writes.iter().map(|write| (write.key.name.clone(), write.key.collection.as_str())).collect();
+    let sent = writes.iter().map(|write| (write.key.name.clone(), write.kind())).collect();
     let reply =
         ReplyBounds { page_bytes_max: limits::PAGE_BYTES_MAX, delivery_overhead_bytes: limits::RECORD_OVERHEAD_BYTES };
     let newest = refused.len().saturating_sub(limits::REFUSED_MAX);

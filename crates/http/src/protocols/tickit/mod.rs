@@ -31,7 +31,7 @@ pub(crate) fn routes() -> Router<Arc<App>> {
 fn order_of(write: &Write) -> u8 {
     match (&write.action, write.key.collection) {
         (Action::Delete, _) => 4,
-        (Action::Attach(_), _) => 3,
+        (Action::Attach { .. }, _) => 3,
         (Action::Put(_), LIST) => 0,
         (Action::Put(_), TAG) => 1,
         (Action::Put(_), _) => 2,

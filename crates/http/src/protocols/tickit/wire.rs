@@ -198,7 +198,7 @@ fn tag(wire: &RecordWire<'_>) -> Result<Write, Reason> {
 }
 
 fn task_tag(wire: &RecordWire<'_>) -> Result<Write, Reason> {
-    let action = Action::Attach(key(TAG, "tag_id", wire.tag_id)?);
+    let action = Action::Attach { target: key(TAG, "tag_id", wire.tag_id)?, kind: "task_tag" };
     let written_at = instant("created_at", wire.created_at)?;
     Ok(Write { key: key(TASK, "task_id", wire.task_id)?, action, written_at, is_home: false })
 }

@@ -1,0 +1,48 @@
+//! Waiting for a stated condition, within a stated bound.
+
+use std::time::{Duration, Instant};
+
+/// Between two looks: short beside everything that is waited for.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+
+/// Waits until `look` finds something, and returns it.
+///
+/// # Panics
+/// When it found nothing `within` the bound; `what` says in the message what was waited for.
+pub fn eventually<T>(what: &str, within: Duration, mut look: impl FnMut() -> Option<T>) -> T {
+    let stopwatch = Stopwatch::start();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(stopwatch.elapsed() < within, "{what}: it did not happen within {within:?}");
+        std::thread::sleep(LOOK_EVERY);
+    }
+}
+
+/// How long something took: for bounds that a requirement states.
+#[derive(Clone, Copy, Debug)]
+pub struct Stopwatch(Instant);
+
+impl Stopwatch {
+    /// Starts one.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "the process under test runs on the machine's clock")]
+    pub fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    /// What has gone by since.
+    #[must_use]
+    pub fn elapsed(self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
+/// Runs `work` on a thread of its own.
+///
+/// # Panics
+/// When no thread can be made.
+pub fn spawn<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> std::thread::JoinHandle<T> {
+    std::thread::Builder::new().name("testkit".to_owned()).spawn(work).expect("a thread can be made")
+}
