@@ -4,7 +4,7 @@ use rusqlite::{Connection, params};
 use tombolo_core::Purpose;
 
 use super::connection::failed;
-use super::ledger::checksum_of;
+use super::rows::checksum_of;
 use crate::{CheckReport, Policies, Progress, StoreError};
 
 /// Faults that are named; a database with more is not read line by line.

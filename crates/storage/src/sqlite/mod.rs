@@ -9,6 +9,7 @@ mod checkpoint;
 mod connection;
 mod ledger;
 mod readers;
+mod rows;
 mod writer;
 
 use std::path::Path;
