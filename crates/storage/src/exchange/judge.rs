@@ -484,14 +484,10 @@ impl<'a> Judge<'a> {
         // A device that sends a record and its deletion at once has the one or the other.
         self.sent.entry(row).and_modify(|known| *known = in_hand.filter(|now| *known == Some(*now))).or_insert(in_hand);
         let before = arrival.traffic.as_ref();
-        let known = before
-            .map(|traffic| traffic.greatest)
-            .max(self.at_the_latest(arrival.delivered.as_ref()))
-            .max(self.at_the_latest(arrival.unconfirmed.as_ref()));
+        let known = before.map(|traffic| traffic.greatest).max(self.at_the_latest(arrival.delivered.as_ref()));
         // It has what it was sent, as the log says. Were it another content under that instant, then what goes out next
         // would have to be later, or the device would not take it.
-        let states = [arrival.delivered.as_ref(), arrival.unconfirmed.as_ref()];
-        let is_as_delivered = states.into_iter().flatten().any(|state| (state.op, state.digest) == (op, digest));
+        let is_as_delivered = arrival.delivered.as_ref().is_some_and(|state| (state.op, state.digest) == (op, digest));
         if upload.is_none() && before.is_none() && is_as_delivered && op == Op::Put && known == Some(written_at) {
             return Ok(());
         }
