@@ -2,16 +2,30 @@
 //! left to say, and no edit was lost but to another of the same field.
 //!
 //! A failure prints its schedule, which is all that there is to it: there is no other randomness.
+//!
+//! The lives are the same ones in every run, so that a change fails by its own fault. `TOMBOLO_RANDOM=1` asks for ones
+//! that nobody tried yet, and `PROPTEST_CASES` for more of them; a schedule that fails then belongs in `histories.rs`.
 
 mod schedule;
 mod support;
 
 use proptest::prelude::*;
-use proptest::test_runner::TestCaseResult;
+use proptest::test_runner::{RngSeed, TestCaseResult};
 use schedule::{Schedule, World, ordinary, schedules, with_clones, with_restores};
 use support::{InMemory, OnDisk, check};
 use tombolo_storage::{Exchanged, LoggedChange};
 use tombolo_testkit::{Place, Stores};
+
+/// Any number does, as long as it stays.
+const SEED: u64 = 20;
+
+/// As many lives as `cases`, or as the environment asks for.
+fn lives(cases: u32) -> ProptestConfig {
+    let is_random = std::env::var("TOMBOLO_RANDOM").is_ok_and(|value| value == "1");
+    let rng_seed = if is_random { RngSeed::Random } else { RngSeed::Fixed(SEED) };
+    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|count| count.parse().ok()).unwrap_or(cases);
+    ProptestConfig { cases, rng_seed, failure_persistence: None, ..ProptestConfig::default() }
+}
 
 fn played<T>(stores: &dyn Stores, schedule: &Schedule, look: impl FnOnce(World<'_>) -> T) -> T {
     let mut place = Place::new(stores);
@@ -45,7 +59,7 @@ fn answers(stores: &dyn Stores, schedule: &Schedule) -> Result<(Vec<Exchanged>, 
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+    #![proptest_config(lives(300))]
 
     #[test]
     fn devices_converge_and_no_edit_is_lost(schedule in schedules(ordinary(), 40)) {
@@ -67,7 +81,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 16, ..ProptestConfig::default() })]
+    #![proptest_config(lives(16))]
 
     #[test]
     fn both_stores_answer_alike(schedule in schedules(with_clones(), 30)) {
