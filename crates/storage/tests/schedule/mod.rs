@@ -164,6 +164,8 @@ struct Known {
     has_copy: bool,
     /// It was set back, and did not sync since.
     set_back: bool,
+    /// It is sent everything again, and was not sent all of it yet.
+    in_forced_download: bool,
     backup: Option<(Snapshot, BTreeSet<usize>)>,
 }
 
@@ -194,6 +196,7 @@ impl<'a> World<'a> {
                 was_slow: *ahead_ms < SLOW_MS,
                 has_copy: false,
                 set_back: false,
+                in_forced_download: false,
                 backup: None,
             }
         };
@@ -271,6 +274,11 @@ impl<'a> World<'a> {
             Step::Label(device, note, label) => {
                 let (device, note) = (device % count, format!("n{note}"));
                 let Some(content) = self.editable(device, &note) else { return };
+                // Who takes back what the reply before a forced download brought, before he has all of the download, shows
+                // what he did before that reply; the download's cursors do not say whether it had arrived.
+                if self.known[device].in_forced_download {
+                    return;
+                }
                 let name = format!("l{label}");
                 let adds = !content.labels.contains(&name);
                 self.event(&note, device).1.labels.insert(label, adds);
@@ -436,6 +444,7 @@ impl<'a> World<'a> {
         self.pass(50);
         self.arrive(device);
         let reply = self.known[device].device.force(self.place);
+        self.known[device].in_forced_download = true;
         self.told(device, reply);
     }
 
@@ -447,6 +456,7 @@ impl<'a> World<'a> {
     fn told(&mut self, device: usize, reply: Exchanged) {
         self.known[device].in_doubt = reply.more;
         self.known[device].set_back = false;
+        self.known[device].in_forced_download &= reply.more;
         if !reply.more {
             self.known[device].seen.extend(self.arrived.iter().copied());
         }
