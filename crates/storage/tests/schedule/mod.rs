@@ -255,7 +255,7 @@ impl<'a> World<'a> {
         match *step {
             Step::Edit(device, note, field) => {
                 let (device, note) = (device % count, format!("n{note}"));
-                if !self.known[device].device.can_edit(self.place) {
+                if !self.can_edit(device) {
                     return;
                 }
                 if self.known[device].device.note(&note).is_none() {
@@ -267,7 +267,7 @@ impl<'a> World<'a> {
             }
             Step::Create(device) => {
                 let device = device % count;
-                if self.known[device].device.can_edit(self.place) {
+                if self.can_edit(device) {
                     self.write_all(device, &format!("new-{}", self.events.len()));
                 }
             }
@@ -389,8 +389,15 @@ impl<'a> World<'a> {
     }
 
     fn editable(&self, device: usize, note: &str) -> Option<Note> {
-        let device = &self.known[device].device;
-        device.note(note).filter(|_| device.can_edit(self.place))
+        self.known[device].device.note(note).filter(|_| self.can_edit(device))
+    }
+
+    /// Whether an edit made now is uploaded, and is known to follow what the device shows. In the midst of a forced
+    /// download that is not known: a clock that is behind makes the edit look older than what the reply before brought.
+    fn can_edit(&self, device: usize) -> bool {
+        let known = &self.known[device];
+        let is_unsure = known.in_forced_download && known.ahead_ms < 0;
+        known.device.can_edit(self.place) && !is_unsure
     }
 
     fn shows(&self, device: usize, key: &RecordKey) -> bool {
