@@ -164,6 +164,8 @@ struct Known {
     has_copy: bool,
     /// It was set back, and did not sync since.
     set_back: bool,
+    /// Its clock was set to an earlier time, and it showed no cursor since.
+    clock_set_back: bool,
     /// It is sent everything again, and was not sent all of it yet.
     in_forced_download: bool,
     backup: Option<(Snapshot, BTreeSet<usize>)>,
@@ -196,6 +198,7 @@ impl<'a> World<'a> {
                 was_slow: *ahead_ms < SLOW_MS,
                 has_copy: false,
                 set_back: false,
+                clock_set_back: false,
                 in_forced_download: false,
                 backup: None,
             }
@@ -326,6 +329,7 @@ impl<'a> World<'a> {
                 let known = &mut self.known[device % count];
                 if !known.has_copy || ahead_ms >= SLOW_MS {
                     known.device.set_clock(ahead_ms);
+                    known.clock_set_back |= ahead_ms < known.ahead_ms;
                     known.ahead_ms = ahead_ms;
                     known.was_slow |= ahead_ms < SLOW_MS;
                 }
@@ -426,6 +430,7 @@ impl<'a> World<'a> {
         self.pass(50);
         self.arrive(device);
         let reply = self.known[device].device.sync(self.place);
+        self.known[device].clock_set_back = false;
         self.told(device, reply);
     }
 
@@ -433,8 +438,9 @@ impl<'a> World<'a> {
         // A forced sync brings no deletions, and what a client deleted and never sent is forgotten by it.
         let unsent = |number: &usize| self.events[*number].deletes && self.events[*number].device == device;
         // What it was told and has not acknowledged is not known to be in its hands: a clock that is behind then makes
-        // its edit look older than what it saw.
-        if self.known[device].ahead_ms < 0 && !self.has_said_all(device) {
+        // its edit look older than what it saw, and one that was set back, older than what it sent.
+        let known = &self.known[device];
+        if (known.ahead_ms < 0 || known.clock_set_back) && !self.has_said_all(device) {
             return;
         }
         // Who takes a label off again that an unacknowledged reply had put on, shows what he did before that reply.
