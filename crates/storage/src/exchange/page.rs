@@ -99,11 +99,8 @@ pub(crate) fn read(ledger: &mut dyn Ledger, request: &Exchange, judged: &Judged)
         }
     }
     let heads = page.heads;
-    let held = presented.coverage().map_or(Seq::ZERO, Coverage::complete_to);
-    let before = match presented.coverage() {
-        Some(coverage) if !presented.full => coverage.clone(),
-        _ => Coverage::complete(held),
-    };
+    // Also who is sent everything again holds the pages that he was given before.
+    let before = presented.coverage().cloned().unwrap_or_else(|| Coverage::complete(Seq::ZERO));
     let coverage = before.after(starts, snapshot, ends);
     let has_traffic = ledger.has_traffic(replica.row)?;
     let has_nothing = presented.full && presented.cursor.is_none() && request.presented.is_none();
