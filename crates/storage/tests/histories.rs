@@ -25,6 +25,7 @@ on_both_stores!(
     forced_with_less_to_a_server_that_never_met_it,
     far_future,
     far_future_between_real_clients,
+    clock_set_right_after_an_upload,
     slow_clock_deletes,
     slow_clock_deletes_on_the_phone,
     delete_and_two_edits,
@@ -348,6 +349,29 @@ fn far_future_between_real_clients(place: &Place) {
             all[editor].edit(place, "n", |note| note.y = format!("{future}{value}"));
             settle(place, &mut all.each_mut());
             assert_eq!(shown(&all[future]).1, format!("{future}{value}"), "the last to edit wins");
+        }
+    }
+}
+
+/// History 8: A clock that was ahead is set right, and the next edit meets the millisecond in which the last upload was
+/// committed, which is the instant under which others are sent that upload. The device never held it under that one.
+fn clock_set_right_after_an_upload(place: &Place) {
+    for (name, kind) in [("desktop", Kind::Desktop), ("phone", Kind::Phone)] {
+        for deletes in [false, true] {
+            let (first, second) = (format!("a-{name}-{deletes}"), format!("b-{name}-{deletes}"));
+            let [mut a, mut b] = devices(place, [(first.as_str(), kind), (second.as_str(), Kind::Desktop)]);
+            later(place);
+            a.set_clock(365 * 86_400_000);
+            if deletes {
+                a.delete(place, &key(NOTE, "n"));
+            } else {
+                a.edit(place, "n", |note| note.x = "2".into());
+            }
+            a.sync(place);
+            a.set_clock(0);
+            a.edit(place, "n", |note| (note.x, note.y) = ("3".into(), "3".into()));
+            settle(place, &mut [&mut a, &mut b]);
+            assert_eq!(shown(&b), pair("3", "3"), "{name}, deletes: {deletes}");
         }
     }
 }

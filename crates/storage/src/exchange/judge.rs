@@ -106,8 +106,8 @@ impl<'a> Judge<'a> {
         let exchanged = [
             traffic.map(|traffic| traffic.last),
             traffic.and_then(|traffic| traffic.held),
-            arrival.delivered.as_ref().map(|state| state.public_at),
-            arrival.unconfirmed.as_ref().map(|state| state.public_at),
+            Self::unremembered(&arrival, arrival.delivered.as_ref()),
+            Self::unremembered(&arrival, arrival.unconfirmed.as_ref()),
             self.replica.floor,
         ];
         let facts = Facts {
@@ -463,6 +463,15 @@ impl<'a> Judge<'a> {
             unconfirmed: None,
         };
         self.apply(&arrival, Some(seq), &stamp).map(Answer::Judged)
+    }
+
+    /// The instant under which what was delivered may have gone out without being remembered. Once the replica had
+    /// uploaded the record, whatever went out to it was: then an edit that it makes in the very millisecond in which that
+    /// was committed is no echo.
+    fn unremembered(arrival: &Arrival, delivered: Option<&State>) -> Option<Instant> {
+        let upload = arrival.traffic.as_ref().and_then(|traffic| traffic.upload);
+        let state = delivered?;
+        upload.is_none_or(|upload| upload.seq > state.seq).then_some(state.public_at)
     }
 
     /// The latest instant under which what was delivered can have gone out without being remembered.

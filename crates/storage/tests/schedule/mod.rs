@@ -164,6 +164,10 @@ struct Known {
     has_copy: bool,
     /// It was set back, and did not sync since.
     set_back: bool,
+    /// Its clock was set to an earlier time, and it showed no cursor since.
+    clock_set_back: bool,
+    /// It is sent everything again, and was not sent all of it yet.
+    in_forced_download: bool,
     backup: Option<(Snapshot, BTreeSet<usize>)>,
 }
 
@@ -194,6 +198,8 @@ impl<'a> World<'a> {
                 was_slow: *ahead_ms < SLOW_MS,
                 has_copy: false,
                 set_back: false,
+                clock_set_back: false,
+                in_forced_download: false,
                 backup: None,
             }
         };
@@ -252,7 +258,7 @@ impl<'a> World<'a> {
         match *step {
             Step::Edit(device, note, field) => {
                 let (device, note) = (device % count, format!("n{note}"));
-                if !self.known[device].device.can_edit(self.place) {
+                if !self.can_edit(device) {
                     return;
                 }
                 if self.known[device].device.note(&note).is_none() {
@@ -264,13 +270,18 @@ impl<'a> World<'a> {
             }
             Step::Create(device) => {
                 let device = device % count;
-                if self.known[device].device.can_edit(self.place) {
+                if self.can_edit(device) {
                     self.write_all(device, &format!("new-{}", self.events.len()));
                 }
             }
             Step::Label(device, note, label) => {
                 let (device, note) = (device % count, format!("n{note}"));
                 let Some(content) = self.editable(device, &note) else { return };
+                // Who takes back what the reply before a forced download brought, before he has all of the download, shows
+                // what he did before that reply; the download's cursors do not say whether it had arrived.
+                if self.known[device].in_forced_download {
+                    return;
+                }
                 let name = format!("l{label}");
                 let adds = !content.labels.contains(&name);
                 self.event(&note, device).1.labels.insert(label, adds);
@@ -318,6 +329,7 @@ impl<'a> World<'a> {
                 let known = &mut self.known[device % count];
                 if !known.has_copy || ahead_ms >= SLOW_MS {
                     known.device.set_clock(ahead_ms);
+                    known.clock_set_back |= ahead_ms < known.ahead_ms;
                     known.ahead_ms = ahead_ms;
                     known.was_slow |= ahead_ms < SLOW_MS;
                 }
@@ -381,8 +393,15 @@ impl<'a> World<'a> {
     }
 
     fn editable(&self, device: usize, note: &str) -> Option<Note> {
-        let device = &self.known[device].device;
-        device.note(note).filter(|_| device.can_edit(self.place))
+        self.known[device].device.note(note).filter(|_| self.can_edit(device))
+    }
+
+    /// Whether an edit made now is uploaded, and is known to follow what the device shows. In the midst of a forced
+    /// download that is not known: a clock that is behind makes the edit look older than what the reply before brought.
+    fn can_edit(&self, device: usize) -> bool {
+        let known = &self.known[device];
+        let is_unsure = known.in_forced_download && known.ahead_ms < 0;
+        known.device.can_edit(self.place) && !is_unsure
     }
 
     fn shows(&self, device: usize, key: &RecordKey) -> bool {
@@ -411,6 +430,7 @@ impl<'a> World<'a> {
         self.pass(50);
         self.arrive(device);
         let reply = self.known[device].device.sync(self.place);
+        self.known[device].clock_set_back = false;
         self.told(device, reply);
     }
 
@@ -418,8 +438,9 @@ impl<'a> World<'a> {
         // A forced sync brings no deletions, and what a client deleted and never sent is forgotten by it.
         let unsent = |number: &usize| self.events[*number].deletes && self.events[*number].device == device;
         // What it was told and has not acknowledged is not known to be in its hands: a clock that is behind then makes
-        // its edit look older than what it saw.
-        if self.known[device].ahead_ms < 0 && !self.has_said_all(device) {
+        // its edit look older than what it saw, and one that was set back, older than what it sent.
+        let known = &self.known[device];
+        if (known.ahead_ms < 0 || known.clock_set_back) && !self.has_said_all(device) {
             return;
         }
         // Who takes a label off again that an unacknowledged reply had put on, shows what he did before that reply.
@@ -436,6 +457,7 @@ impl<'a> World<'a> {
         self.pass(50);
         self.arrive(device);
         let reply = self.known[device].device.force(self.place);
+        self.known[device].in_forced_download = true;
         self.told(device, reply);
     }
 
@@ -447,6 +469,7 @@ impl<'a> World<'a> {
     fn told(&mut self, device: usize, reply: Exchanged) {
         self.known[device].in_doubt = reply.more;
         self.known[device].set_back = false;
+        self.known[device].in_forced_download &= reply.more;
         if !reply.more {
             self.known[device].seen.extend(self.arrived.iter().copied());
         }
