@@ -1,10 +1,10 @@
 //! What is new to a replica, up to what one reply can carry.
 
-use tombolo_core::{Coverage, Digest, Instant, Op, RANKS, Seq};
+use tombolo_core::{Coverage, Digest, Instant, Op, RANKS, Seq, Verdict};
 
 use super::{Judged, Presented, Sent};
 use crate::ledger::{HeadRow, HeadVisitor, Ledger, RecordRow, Replica, Traffic};
-use crate::{Delivery, Exchange, StoreError};
+use crate::{Answer, Delivery, Exchange, StoreError};
 
 /// What one reply delivers, and what the replica holds once it took it.
 pub(crate) struct Page {
@@ -90,7 +90,13 @@ pub(crate) fn read(ledger: &mut dyn Ledger, request: &Exchange, judged: &Judged)
     let starts = presented.starts();
     let mut ends = starts;
     let mut page = Collector { request, presented, sent, heads: Vec::new(), bytes: 0, is_full: false, end: Seq::ZERO };
-    for rank in 0..RANKS {
+    let ranks = if is_all_its_own(judged, starts, snapshot) {
+        ends = [snapshot; RANKS];
+        0..0
+    } else {
+        0..RANKS
+    };
+    for rank in ranks {
         page.end = starts[rank];
         ledger.heads_after(rank, starts[rank], &mut page)?;
         ends[rank] = if page.is_full { page.end } else { snapshot };
@@ -116,6 +122,16 @@ pub(crate) fn read(ledger: &mut dyn Ledger, request: &Exchange, judged: &Judged)
         deliver(&mut page, request, judged, head, before);
     }
     Ok(page)
+}
+
+/// Whether all that came since is what the replica brought in this request, as it brought it: then there is nothing to
+/// look for. So it is with most pushes.
+fn is_all_its_own(judged: &Judged, starts: [Seq; RANKS], snapshot: Seq) -> bool {
+    let Judged { presented, answers, sent, .. } = judged;
+    let applied = answers.iter().filter(|answer| **answer == Answer::Judged(Verdict::Applied)).count() as u64;
+    // Whatever else is written, an outcome or a cascade, makes the log longer than by what was applied.
+    let only_applied = starts.iter().all(|start| snapshot.get() == start.get() + applied);
+    !presented.full && only_applied && sent.values().all(Option::is_some)
 }
 
 /// Whether the replica is in the midst of its first download: it holds nothing but the pages that it was given.

@@ -43,6 +43,13 @@ pub(super) fn write<const N: usize>(keys: [&str; N], values: [&[u8]; N]) -> Vec<
 
 /// The values of an object that [`write`] wrote; `None` for any other text.
 pub(super) fn read<'a, const N: usize>(keys: [&str; N], object: &'a [u8]) -> Option<[&'a [u8]; N]> {
+    let (values, at) = begin(keys, object)?;
+    let end = expect(object, at, b"}")?;
+    (end == object.len()).then_some(values)
+}
+
+/// The values of an object's first keys, and where the last of them ends. What follows is not looked at.
+pub(super) fn begin<'a, const N: usize>(keys: [&str; N], object: &'a [u8]) -> Option<([&'a [u8]; N], usize)> {
     let mut values = [&object[..0]; N];
     let mut at = 0;
     for (n, key) in keys.iter().enumerate() {
@@ -53,8 +60,7 @@ pub(super) fn read<'a, const N: usize>(keys: [&str; N], object: &'a [u8]) -> Opt
         values[n] = &object[value.clone()];
         at = value.end;
     }
-    at = expect(object, at, b"}")?;
-    (at == object.len()).then_some(values)
+    Some((values, at))
 }
 
 fn expect(text: &[u8], at: usize, expected: &[u8]) -> Option<usize> {

@@ -188,7 +188,8 @@ impl Policy for TickitPolicy {
         if collection != TASK {
             return Ok(Vec::new());
         }
-        let [list, tags, ..] = task(payload)?;
+        // Asked several times a write, and they come first: the rest is not read.
+        let ([list, tags], _) = normal::begin(["list_id", "tag_ids"], payload).ok_or_else(|| unreadable(TASK))?;
         let list = normal::id(list).map(|id| Self::key(LIST, id));
         list.into_iter().chain(normal::ids(tags).map(|id| Self::key(TAG, id))).collect()
     }
