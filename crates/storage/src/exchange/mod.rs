@@ -14,7 +14,7 @@ use tombolo_core::{Digest, Instant, Op, RecordKey, RecordName, Seq, limits};
 use crate::ledger::{IssuedCursor, Ledger, RecordRow, Replica};
 use crate::{Answer, Exchange, Exchanged, Refused, StoreError};
 
-pub(crate) use page::Page;
+pub(crate) use page::{Page, read as read_page};
 pub(crate) use resolve::{Presented, resolve};
 
 /// What the replica has in hand of the records that it sent in this request; none where that cannot be told.
@@ -113,11 +113,6 @@ pub(crate) fn push(ledger: &mut dyn Ledger, request: &Exchange) -> Result<Judged
         ledger.add_refusals(&request.replica, &refused, request.now)?;
     }
     Ok(Judged { replica, is_new, presented, answers, sent })
-}
-
-/// Reads what is new to the replica: on the writer's transaction, or on a later snapshot.
-pub(crate) fn read_page(ledger: &mut dyn Ledger, request: &Exchange, judged: &Judged) -> Result<Page, StoreError> {
-    page::read(ledger, request, judged)
 }
 
 /// Notes what goes out and gives out the next cursor.

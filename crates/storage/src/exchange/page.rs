@@ -83,7 +83,7 @@ impl HeadVisitor for Collector<'_> {
     }
 }
 
-/// Reads the page that follows what was presented, in one snapshot.
+/// Reads the page that follows what was presented, in one snapshot: the writer's transaction, or a later one.
 pub(crate) fn read(ledger: &mut dyn Ledger, request: &Exchange, judged: &Judged) -> Result<Page, StoreError> {
     let Judged { replica, is_new, presented, sent, .. } = judged;
     let snapshot = ledger.end()?.seq;

@@ -194,6 +194,7 @@ impl Thread {
         };
         let mut next = self.jobs.try_recv().ok();
         let mut lost = None;
+        let mut ran = 1;
         loop {
             let work = match next.take() {
                 Some(Job::Write(work)) => work,
@@ -210,7 +211,9 @@ impl Thread {
                     break;
                 }
             }
-            if answers.len() < GROUP_MAX {
+            // Those that failed count too: they take as long.
+            ran += 1;
+            if ran < GROUP_MAX {
                 next = self.jobs.try_recv().ok();
             }
         }
