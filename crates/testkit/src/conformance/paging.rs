@@ -104,3 +104,40 @@ pub fn lost_pages_come_again(place: &Place) {
     }
     assert_eq!(joined(rows), joined(pages(place, &mut Peer::new("whole"))));
 }
+
+fn fill_plainly(place: &Place, a: &mut Peer) {
+    a.sync(place, (0..12).map(|n| put(&format!("n{n}"), &Note::new("1", "1"), at(n))).collect());
+}
+
+/// A download that is begun anew forgets nothing of what it gave before: an edit of that is merged against it.
+pub fn a_download_begun_anew_keeps_its_pages(place: &Place) {
+    let [mut a] = peers();
+    fill_plainly(place, &mut a);
+    let narrow = Place { page_bytes_max: 130, ..place.clone() };
+    let mut b = Peer::new("b");
+    let mut given: Vec<Delivery> = Vec::new();
+    while !given.iter().any(|delivery| delivery.key == key(NOTE, "n3")) {
+        given.extend(b.sync(&narrow, Vec::new()).deliveries);
+    }
+    // It presents the time of the page with n3, and begins anew.
+    assert!(b.sync(&narrow, Vec::new()).more);
+    let anew = b.forced(&narrow, Vec::new());
+    assert!(anew.more && !anew.deliveries.iter().any(|delivery| delivery.key == key(NOTE, "n3")));
+    a.sync(place, vec![put("n3", &Note::new("2", "1"), at(100))]);
+    b.sync(&narrow, vec![put("n3", &Note::new("1", "2"), at(200))]);
+    assert_eq!(place.note("n3"), Some(Note::new("2", "2")));
+}
+
+/// The later replies of a first download bear one instant for what is older, and what comes back under it is an echo.
+pub fn an_echo_of_a_later_page_is_known(place: &Place) {
+    let [mut a] = peers();
+    fill_plainly(place, &mut a);
+    let narrow = Place { page_bytes_max: 130, ..place.clone() };
+    let mut b = Peer::new("b");
+    let given: Vec<Delivery> = pages(&narrow, &mut b).into_iter().flatten().collect();
+    let last = given.last().expect("there are twelve");
+    assert!(last.instant > given[0].instant.millisecond_later(), "it goes out under the later instant");
+    let head = place.head();
+    b.forced(place, vec![put(last.key.name.as_str(), &Note::new("9", "9"), last.instant)]);
+    assert_eq!(place.head(), head, "an echo changes nothing");
+}
