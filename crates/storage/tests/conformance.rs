@@ -10,8 +10,8 @@ use tombolo_testkit::conformance::cursors::{
 };
 use tombolo_testkit::conformance::durable;
 use tombolo_testkit::conformance::paging::{
-    a_download_begun_anew_keeps_its_pages, an_echo_of_a_later_page_is_known, lost_pages_come_again,
-    pages_joined_are_the_whole, writes_between_pages_arrive,
+    a_download_begun_anew_keeps_its_pages, lost_pages_come_again, pages_joined_are_the_whole,
+    writes_between_pages_arrive,
 };
 use tombolo_testkit::conformance::records::{
     deletions_cascade, homes_are_one, instants_that_go_out, losers_stay_in_the_log, names_are_unique,
@@ -20,7 +20,6 @@ use tombolo_testkit::conformance::records::{
 
 on_both_stores!(
     a_download_begun_anew_keeps_its_pages,
-    an_echo_of_a_later_page_is_known,
     changes_are_read_in_pages,
     cursors_are_bounded,
     deletions_cascade,

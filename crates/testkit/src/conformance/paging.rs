@@ -127,17 +127,3 @@ pub fn a_download_begun_anew_keeps_its_pages(place: &Place) {
     b.sync(&narrow, vec![put("n3", &Note::new("1", "2"), at(200))]);
     assert_eq!(place.note("n3"), Some(Note::new("2", "2")));
 }
-
-/// The later replies of a first download bear one instant for what is older, and what comes back under it is an echo.
-pub fn an_echo_of_a_later_page_is_known(place: &Place) {
-    let [mut a] = peers();
-    fill_plainly(place, &mut a);
-    let narrow = Place { page_bytes_max: 130, ..place.clone() };
-    let mut b = Peer::new("b");
-    let given: Vec<Delivery> = pages(&narrow, &mut b).into_iter().flatten().collect();
-    let last = given.last().expect("there are twelve");
-    assert!(last.instant > given[0].instant.millisecond_later(), "it goes out under the later instant");
-    let head = place.head();
-    b.forced(place, vec![put(last.key.name.as_str(), &Note::new("9", "9"), last.instant)]);
-    assert_eq!(place.head(), head, "an echo changes nothing");
-}
