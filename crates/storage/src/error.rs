@@ -9,6 +9,12 @@ pub enum StoreError {
     /// Too much waits already, or another process holds the database.
     #[error("the store is busy")]
     Busy,
+    /// The database server cannot be reached at present, or it broke the connection off.
+    #[error("the database cannot be reached: {0}")]
+    Unreachable(#[source] Box<dyn Error + Send + Sync>),
+    /// What was stored here was moved to another database, which goes on.
+    #[error("this database was moved to another one by 'tombolo migrate': start the server on that one")]
+    Moved,
     /// The disk is full.
     #[error("the disk is full")]
     Full,
@@ -35,4 +41,23 @@ pub enum StoreError {
     /// A bug: a decision panicked or a statement is wrong. Only the call that met it fails.
     #[error("internal error: {0}")]
     Internal(String),
+}
+
+impl StoreError {
+    /// The same failure for another who waited for the same commit.
+    #[must_use]
+    pub(crate) fn again(&self) -> Self {
+        match self {
+            Self::Busy => Self::Busy,
+            Self::Unreachable(source) => Self::Unreachable(source.to_string().into()),
+            Self::Moved => Self::Moved,
+            Self::Full => Self::Full,
+            Self::Io(source) => Self::Io(source.to_string().into()),
+            Self::Corrupt(what) => Self::Corrupt(what.clone()),
+            Self::Newer { found, known } => Self::Newer { found: *found, known: *known },
+            Self::InUse => Self::InUse,
+            Self::Closed => Self::Closed,
+            Self::Internal(what) => Self::Internal(what.clone()),
+        }
+    }
 }

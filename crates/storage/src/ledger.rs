@@ -106,7 +106,7 @@ pub(crate) struct NewChange<'a> {
 }
 
 /// The log's end.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct End {
     pub(crate) seq: Seq,
     pub(crate) committed_at: ServerTime,

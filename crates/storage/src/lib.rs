@@ -5,20 +5,26 @@
 //! SQL crosses the trait; the rules that decide are in `tombolo-core`, and both stores call the same ones.
 
 mod accounts;
+mod bus;
+mod check;
+mod columns;
 mod error;
 mod exchange;
 mod ledger;
 mod logs;
 pub mod memory;
+mod migrations;
+pub mod postgres;
 pub mod sqlite;
 mod upkeep;
 
 use std::pin::Pin;
 
 pub use accounts::{Accounts, Added, Credential, FoundCredential, NewCredential, Refusal, User};
+pub use bus::{Bus, FRAME_BYTES_MAX, Frame, Listener, LocalBus, Message, TOPIC_BYTES_MAX};
 pub use error::StoreError;
 pub use logs::{Action, Answer, Delivery, Exchange, Exchanged, LoggedChange, Logs, Refused, SpaceAddress, Write};
-pub use upkeep::{CheckReport, Policies, Progress, Store, Upkeep};
+pub use upkeep::{CheckReport, Elsewhere, Policies, Progress, Store, Upkeep};
 
 /// The answer of a store's method.
 pub type Reply<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;

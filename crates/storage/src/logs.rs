@@ -186,6 +186,9 @@ pub trait Logs: Send + Sync {
         count_max: usize,
     ) -> Reply<'a, Vec<LoggedChange>>;
 
+    /// Where each of some logs ends, in their order; an unknown space ends where it begins.
+    fn heads<'a>(&'a self, spaces: &'a [SpaceAddress]) -> Reply<'a, Vec<Seq>>;
+
     /// A cursor at the log's head, of the present generation.
     fn head(&self, space: SpaceAddress) -> Reply<'_, Cursor>;
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tombolo_core::{Policy, Purpose};
 
-use crate::Reply;
+use crate::{Bus, Reply};
 
 /// What a check of the whole store found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,6 +25,18 @@ pub type Policies = Vec<(Purpose, Arc<dyn Policy>)>;
 /// Called with what was done and what there is to do, in changes.
 pub type Progress = Box<dyn FnMut(u64, u64) + Send>;
 
+/// What became of the database by others' doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Elsewhere {
+    /// Nothing that matters.
+    Nothing,
+    /// Another process committed: what was remembered of credentials may be stale.
+    Committed,
+    /// It is another database than it was, a restored one perhaps: what was remembered of it means nothing any more,
+    /// numbers of users and credentials included.
+    Replaced,
+}
+
 /// Keeping a store.
 ///
 /// # Contract
@@ -34,8 +46,15 @@ pub trait Upkeep: Send + Sync {
     /// Whether the store can be written to now.
     fn ready(&self) -> Reply<'_, ()>;
 
-    /// Whether another process committed since the last call. What was remembered of credentials is then stale.
-    fn changed_elsewhere(&self) -> Reply<'_, bool>;
+    /// What others did to the database since the last call.
+    fn changed_elsewhere(&self) -> Reply<'_, Elsewhere>;
+
+    /// What the nodes on this database tell each other.
+    fn bus(&self) -> &dyn Bus;
+
+    /// Listens to the other nodes, and tells them what happens here; ends when the store is closed. Whoever starts a
+    /// store that serves runs this beside it. Without it the bus reaches this process only.
+    fn tend(&self) -> Reply<'_, ()>;
 
     /// Reads everything: the file's structure, each log's order, each head, each payload. At most a thousand faults
     /// are named.

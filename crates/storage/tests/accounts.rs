@@ -1,33 +1,48 @@
-//! The accounts of both stores, by one suite.
+//! The accounts of all stores, by one suite.
+
+mod support;
 
 use std::sync::Arc;
 
+use support::{OnDisk, OnPostgres};
+use tombolo_core::Env;
 use tombolo_storage::memory::Memory;
-use tombolo_storage::sqlite::{Role, Sqlite};
-use tombolo_storage::{Accounts as _, Upkeep as _};
-use tombolo_testkit::{TestEnv, accounts_suite};
+use tombolo_storage::{Accounts as _, Elsewhere, Upkeep as _};
+use tombolo_testkit::{TestEnv, accounts_suite, wait};
+
+fn env() -> Arc<dyn Env> {
+    Arc::new(TestEnv::new(1))
+}
 
 macro_rules! conforms {
     ($($case:ident),* $(,)?) => {
         mod memory {
             use super::*;
-            $(#[tokio::test]
-            async fn $case() {
-                accounts_suite::$case(&Memory::new()).await;
+            $(#[test]
+            fn $case() {
+                wait(accounts_suite::$case(&Memory::new()));
             })*
         }
 
         mod sqlite {
             use super::*;
-            $(#[tokio::test]
-            async fn $case() {
-                let folder = std::env::temp_dir()
-                    .join(format!("tombolo-accounts-{}-{}", std::process::id(), stringify!($case)));
-                std::fs::create_dir_all(&folder).unwrap();
-                let store = Sqlite::open(&folder.join("test.db"), Role::Server, Arc::new(TestEnv::new(1))).unwrap();
-                accounts_suite::$case(&store).await;
-                store.close().await.unwrap();
-                std::fs::remove_dir_all(&folder).unwrap();
+            $(#[test]
+            fn $case() {
+                let disk = OnDisk::default();
+                let store = disk.server(env());
+                wait(accounts_suite::$case(&store));
+                wait(store.close()).unwrap();
+            })*
+        }
+
+        mod postgres {
+            use super::*;
+            $(#[test]
+            fn $case() {
+                let Some(database) = OnPostgres::new() else { return };
+                let store = database.node(env());
+                wait(accounts_suite::$case(&*store));
+                wait(store.close()).unwrap();
             })*
         }
     };
@@ -43,18 +58,17 @@ conforms!(
 );
 
 /// A question that stood behind a write in the writer's queue once got lost when the write's group ended.
-#[tokio::test]
-async fn what_waits_behind_a_write_is_answered() {
-    let folder = std::env::temp_dir().join(format!("tombolo-accounts-{}-behind", std::process::id()));
-    std::fs::create_dir_all(&folder).unwrap();
-    let env = TestEnv::new(1);
-    let store = Sqlite::open(&folder.join("test.db"), Role::Server, Arc::new(env)).unwrap();
+#[test]
+fn what_waits_behind_a_write_is_answered() {
+    let disk = OnDisk::default();
+    let store = disk.server(env());
     let name = tombolo_core::Name::parse("ann").unwrap();
-    for _ in 0..20 {
-        let (added, changed) = tokio::join!(store.add_user(&name, None, TestEnv::START), store.changed_elsewhere());
-        added.unwrap();
-        assert!(!changed.unwrap());
-    }
-    store.close().await.unwrap();
-    std::fs::remove_dir_all(&folder).unwrap();
+    wait(async {
+        for _ in 0..20 {
+            let (added, changed) = tokio::join!(store.add_user(&name, None, TestEnv::START), store.changed_elsewhere());
+            added.unwrap();
+            assert_eq!(changed.unwrap(), Elsewhere::Nothing);
+        }
+    });
+    wait(store.close()).unwrap();
 }

@@ -2,7 +2,7 @@
 
 mod support;
 
-use support::{OnDisk, on_both_stores};
+use support::{OnDisk, on_all_stores};
 use tombolo_testkit::conformance::concurrency::{one_device_twice_at_once, pushes_from_many_threads};
 use tombolo_testkit::conformance::cursors::{
     changes_are_read_in_pages, cursors_are_bounded, head_and_resume, lost_replies_are_sent_again, polls_write_nothing,
@@ -18,7 +18,7 @@ use tombolo_testkit::conformance::records::{
     references_are_attached, refusals_touch_no_log, retries_are_stored_once, tombstones,
 };
 
-on_both_stores!(
+on_all_stores!(
     a_download_begun_anew_keeps_its_pages,
     changes_are_read_in_pages,
     cursors_are_bounded,

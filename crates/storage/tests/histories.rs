@@ -6,13 +6,13 @@ mod support;
 
 use std::time::Duration;
 
-use support::on_both_stores;
+use support::on_all_stores;
 use tombolo_core::{Op, Verdict};
 use tombolo_testkit::{
     Device, FOLDER, Kind, LABEL, NOTE, Note, Peer, Place, TestEnv, Told, at, delete, folder, key, label, put,
 };
 
-on_both_stores!(
+on_all_stores!(
     page_cut,
     forced_echo,
     forced_echo_of_what_was_taken_back,

@@ -1,10 +1,11 @@
 //! One space of a store under test, and raw replicas that speak to it.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use tokio::runtime::{Builder, Runtime};
 use tombolo_core::{Cursor, Env, Instant, Op, Policy, Purpose, RecordKey, ReplicaName, Resume, Seq, UserId};
 use tombolo_storage::{
     Answer, Delivery, Exchange, Exchanged, LoggedChange, Logs, Refused, SpaceAddress, StoreError, Upkeep, Write,
@@ -30,12 +31,20 @@ pub trait Stores {
     fn file(&self) -> Option<&Path>;
 }
 
-/// Waits for a store's answer on this thread.
+/// The runtime of this process's tests. There is one: a store's connections live as long as the runtime they were
+/// opened on.
 ///
 /// # Panics
 /// When no runtime can be made.
+pub fn runtime() -> &'static Runtime {
+    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+    let build = || Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime can be made");
+    RUNTIME.get_or_init(build)
+}
+
+/// Waits for a store's answer on this thread.
 pub fn wait<T>(reply: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().build().expect("a runtime without drivers").block_on(reply)
+    runtime().block_on(reply)
 }
 
 /// One space of a store, with the clock of its server.

@@ -25,6 +25,7 @@ pub(crate) type Sent = HashMap<RecordRow, Option<(Op, Digest)>>;
 const FIRST_DOWNLOAD: Duration = Duration::from_secs(60);
 
 /// What the writes of a request came to, before its page is read.
+#[derive(Clone)]
 pub(crate) struct Judged {
     pub(crate) replica: Replica,
     /// Whether it was never heard of before this request.

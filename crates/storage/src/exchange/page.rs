@@ -7,6 +7,7 @@ use crate::ledger::{HeadRow, HeadVisitor, Ledger, RecordRow, Replica, Traffic};
 use crate::{Answer, Delivery, Exchange, StoreError};
 
 /// What one reply delivers, and what the replica holds once it took it.
+#[derive(Clone)]
 pub(crate) struct Page {
     pub(crate) deliveries: Vec<Delivery>,
     /// What has to be remembered of the instants that go out.

@@ -11,7 +11,7 @@ use tombolo_core::{Cursor, Fork, Generation, Policy, Resume, Seq, resume};
 
 use crate::exchange::{self, NothingNew};
 use crate::{
-    CheckReport, Exchange, Exchanged, LoggedChange, Logs, Policies, Progress, Reply, SpaceAddress, StoreError, Upkeep,
+    Bus, CheckReport, Elsewhere, Exchange, Exchanged, LocalBus, LoggedChange, Logs, Message, Policies, Progress, Reply, SpaceAddress, StoreError, Upkeep,
 };
 use ledger::Space;
 
@@ -21,11 +21,17 @@ pub struct Memory {
     spaces: Mutex<BTreeMap<(i64, &'static str), Space>>,
     register: Mutex<accounts::Register>,
     generation: Generation,
+    bus: LocalBus,
 }
 
 impl Default for Memory {
     fn default() -> Self {
-        Self { spaces: Mutex::default(), register: Mutex::default(), generation: Generation::from_bytes([1; 16]) }
+        Self {
+            spaces: Mutex::default(),
+            register: Mutex::default(),
+            generation: Generation::from_bytes([1; 16]),
+            bus: LocalBus::default(),
+        }
     }
 }
 
@@ -67,7 +73,16 @@ fn run(space: &mut Space, request: &Exchange) -> Result<Exchanged, StoreError> {
 
 impl Logs for Memory {
     fn exchange(&self, request: Exchange) -> Reply<'_, Exchanged> {
-        Box::pin(async move { self.space(request.space, |space| run(space, &request)) })
+        Box::pin(async move {
+            let (exchanged, before, head) = self.space(request.space, |space| {
+                let before = space.head();
+                Ok((run(space, &request)?, before, space.head()))
+            })?;
+            if head > before {
+                self.bus.tell(Message::Grew(request.space, head));
+            }
+            Ok(exchanged)
+        })
     }
 
     fn changes<'a>(
@@ -78,6 +93,10 @@ impl Logs for Memory {
         count_max: usize,
     ) -> Reply<'a, Vec<LoggedChange>> {
         Box::pin(async move { self.space(address, |space| Ok(space.logged(after, count_max))) })
+    }
+
+    fn heads<'a>(&'a self, spaces: &'a [SpaceAddress]) -> Reply<'a, Vec<Seq>> {
+        Box::pin(async move { spaces.iter().map(|space| self.space(*space, |space| Ok(space.head()))).collect() })
     }
 
     fn head(&self, address: SpaceAddress) -> Reply<'_, Cursor> {
@@ -99,8 +118,16 @@ impl Upkeep for Memory {
         Box::pin(async { Ok(()) })
     }
 
-    fn changed_elsewhere(&self) -> Reply<'_, bool> {
-        Box::pin(async { Ok(false) })
+    fn changed_elsewhere(&self) -> Reply<'_, Elsewhere> {
+        Box::pin(async { Ok(Elsewhere::Nothing) })
+    }
+
+    fn bus(&self) -> &dyn Bus {
+        &self.bus
+    }
+
+    fn tend(&self) -> Reply<'_, ()> {
+        Box::pin(async { Ok(()) })
     }
 
     fn check(&self, _: Policies, _: Progress) -> Reply<'_, CheckReport> {

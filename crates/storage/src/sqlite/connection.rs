@@ -8,6 +8,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::StoreError;
+use crate::migrations::pending;
 
 /// Numbered, applied in order at start, never edited after release.
 const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_initial.sql")];
@@ -77,21 +78,16 @@ fn ignore_existing(made: std::io::Result<std::fs::File>) -> Result<(), StoreErro
 /// # Errors
 /// [`StoreError::Newer`] when a later version of Tombolo wrote the database: it is left as it is.
 pub(super) fn migrate(connection: &Connection) -> Result<(), StoreError> {
-    let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
     let version = || connection.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0)).map_err(failed);
-    if version()? == known {
+    if pending(version()?, MIGRATIONS)?.is_empty() {
         return Ok(());
     }
     connection.execute_batch("BEGIN IMMEDIATE").map_err(failed)?;
     let migrated = version().and_then(|found| {
-        if found > known {
-            return Err(StoreError::Newer { found, known });
-        }
-        let done =
-            usize::try_from(found).map_err(|_| StoreError::Corrupt("its schema version is negative".to_owned()))?;
-        for migration in &MIGRATIONS[done..] {
+        for migration in pending(found, MIGRATIONS)? {
             connection.execute_batch(migration).map_err(failed)?;
         }
+        let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
         connection.pragma_update(None, "user_version", known).map_err(failed)
     });
     let end = if migrated.is_ok() { "COMMIT" } else { "ROLLBACK" };
@@ -122,19 +118,5 @@ pub(super) fn failed(error: rusqlite::Error) -> StoreError {
             | rusqlite::Error::Utf8Error(..) => StoreError::Corrupt(error.to_string()),
             error => StoreError::Internal(error.to_string()),
         },
-    }
-}
-
-/// The same failure for another who waited for the same commit.
-pub(super) fn again(error: &StoreError) -> StoreError {
-    match error {
-        StoreError::Busy => StoreError::Busy,
-        StoreError::Full => StoreError::Full,
-        StoreError::Io(source) => StoreError::Io(source.to_string().into()),
-        StoreError::Corrupt(what) => StoreError::Corrupt(what.clone()),
-        StoreError::Newer { found, known } => StoreError::Newer { found: *found, known: *known },
-        StoreError::InUse => StoreError::InUse,
-        StoreError::Closed => StoreError::Closed,
-        StoreError::Internal(what) => StoreError::Internal(what.clone()),
     }
 }

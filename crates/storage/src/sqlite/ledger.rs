@@ -9,11 +9,13 @@ use tombolo_core::{
 
 use super::connection::failed;
 use super::rows::{
-    bad, change_columns, checksum_of, count, cursor_columns, encode_pages, from_millis, instant, int, millis,
-    millis_opt, op, op_code, origin_code, read_change, read_cursor, seq, seq_opt, small, to_millis, verdict_code,
-    whole_millis,
+    bad, change_columns, cursor_columns, instant, millis, millis_opt, op, read_change, read_cursor, seq, seq_opt,
 };
 use crate::StoreError;
+use crate::columns::{
+    checksum_of, count, encode_pages, from_millis, int, op_code, origin_code, small, to_millis, verdict_code,
+    whole_millis,
+};
 use crate::ledger::{
     Alias, Change, End, HeadRow, HeadVisitor, IssuedCursor, Ledger, NewChange, Record, RecordRow, Replica, ReplicaRow,
     Traffic, Upload,

@@ -21,7 +21,7 @@ use tombolo_core::{Cursor, Env, Fork, Generation, Policy, Resume, Seq, ServerTim
 use crate::exchange::{self, Judged, NothingNew, Page};
 use crate::ledger::{IssuedCursor, Ledger, Replica};
 use crate::{
-    CheckReport, Exchange, Exchanged, LoggedChange, Logs, Policies, Progress, Reply, SpaceAddress, StoreError, Upkeep,
+    Bus, CheckReport, Elsewhere, Exchange, Exchanged, LocalBus, LoggedChange, Logs, Message, Policies, Progress, Reply, SpaceAddress, StoreError, Upkeep,
 };
 use connection::{failed, migrate, open_writer};
 use ledger::SqliteLedger;
@@ -54,6 +54,7 @@ pub struct Sqlite {
     /// Cursors that polls acknowledged, written with the next commit.
     polled: Arc<Mutex<Vec<(Replica, IssuedCursor)>>>,
     data_version: Arc<Mutex<Option<i64>>>,
+    bus: LocalBus,
 }
 
 impl Sqlite {
@@ -67,7 +68,14 @@ impl Sqlite {
         let generation = generation(&connection, role, &*env)?;
         let writer = Writer::start(path.to_owned(), role, connection, &env);
         let readers = Readers::start(path, &env);
-        Ok(Self { writer, readers, generation, polled: Arc::default(), data_version: Arc::default() })
+        Ok(Self {
+            writer,
+            readers,
+            generation,
+            polled: Arc::default(),
+            data_version: Arc::default(),
+            bus: LocalBus::default(),
+        })
     }
 
     async fn run(&self, request: Exchange) -> Result<Exchanged, StoreError> {
@@ -80,10 +88,13 @@ impl Sqlite {
         }
         let generation = self.generation.0;
         let polled = Arc::clone(&self.polled);
-        let pushed = {
+        let (pushed, grown) = {
             let request = Arc::clone(&request);
             self.writer.write(move |connection| push(connection, &request, generation, &polled)).await?
         };
+        if let Some(head) = grown {
+            self.bus.tell(Message::Grew(request.space, head));
+        }
         let (space, judged) = match pushed {
             Pushed::Whole(exchanged) => return Ok(exchanged),
             Pushed::PageIsLarge(space, judged) => (space, judged),
@@ -142,21 +153,23 @@ fn push(
     request: &Exchange,
     generation: i64,
     polled: &Mutex<Vec<(Replica, IssuedCursor)>>,
-) -> Result<Pushed, StoreError> {
+) -> Result<(Pushed, Option<Seq>), StoreError> {
     let space = open_space(connection, request.space, request.now)?;
     let mut ledger = SqliteLedger::new(connection, space, request.space.owner, &*request.policy, generation);
     let acknowledged = std::mem::take(&mut *polled.lock().unwrap_or_else(PoisonError::into_inner));
     note_polled(connection, acknowledged)?;
+    let before = ledger.end()?.seq;
     let judged = exchange::push(&mut ledger, request)?;
-    let span = ledger.end()?.seq.get().saturating_sub(judged.oldest_start().get());
-    if span > INLINE_SPAN {
+    let head = ledger.end()?.seq;
+    let grown = (head > before).then_some(head);
+    if head.get().saturating_sub(judged.oldest_start().get()) > INLINE_SPAN {
         ledger.finish()?;
-        return Ok(Pushed::PageIsLarge(space, Box::new(judged)));
+        return Ok((Pushed::PageIsLarge(space, Box::new(judged)), grown));
     }
     let page: Page = exchange::read_page(&mut ledger, request, &judged)?;
     let exchanged = exchange::issue(&mut ledger, request, judged, page)?;
     ledger.finish()?;
-    Ok(Pushed::Whole(exchanged))
+    Ok((Pushed::Whole(exchanged), grown))
 }
 
 fn find_space(connection: &Connection, address: SpaceAddress) -> Result<Option<SpaceId>, StoreError> {
@@ -233,6 +246,17 @@ impl Logs for Sqlite {
         }))
     }
 
+    fn heads<'a>(&'a self, spaces: &'a [SpaceAddress]) -> Reply<'a, Vec<Seq>> {
+        let spaces = spaces.to_vec();
+        Box::pin(self.readers.read(move |connection| {
+            let head = |address: &SpaceAddress| match find_space(connection, *address)? {
+                Some(space) => head_of(connection, space),
+                None => Ok(Seq::ZERO),
+            };
+            spaces.iter().map(head).collect()
+        }))
+    }
+
     fn head(&self, address: SpaceAddress) -> Reply<'_, Cursor> {
         let generation = self.generation.1;
         Box::pin(self.readers.read(move |connection| {
@@ -256,7 +280,7 @@ impl Upkeep for Sqlite {
         Box::pin(self.writer.try_disk())
     }
 
-    fn changed_elsewhere(&self) -> Reply<'_, bool> {
+    fn changed_elsewhere(&self) -> Reply<'_, Elsewhere> {
         let known = Arc::clone(&self.data_version);
         Box::pin(async move {
             let changed = self.writer.beside(move |connection| {
@@ -265,8 +289,17 @@ impl Upkeep for Sqlite {
                 Ok(known.replace(version).is_some_and(|before| before != version))
             });
             // A new connection counts from anew: the number may be the old one by chance.
-            Ok(changed.await? | self.writer.was_reopened())
+            let is_changed = changed.await? | self.writer.was_reopened();
+            Ok(if is_changed { Elsewhere::Committed } else { Elsewhere::Nothing })
         })
+    }
+
+    fn bus(&self) -> &dyn Bus {
+        &self.bus
+    }
+
+    fn tend(&self) -> Reply<'_, ()> {
+        Box::pin(async { Ok(()) })
     }
 
     fn check(&self, policies: Policies, progress: Progress) -> Reply<'_, CheckReport> {

@@ -12,7 +12,7 @@ use tombolo_core::Env;
 
 use super::Role;
 use super::checkpoint::Checkpointer;
-use super::connection::{again, failed, open_writer};
+use super::connection::{failed, open_writer};
 use crate::StoreError;
 
 /// Jobs that may wait: a few seconds of work. More would only be answered after their clients gave up.
@@ -74,9 +74,9 @@ impl Writer {
     {
         let (answer, answered) = oneshot::channel();
         let job = Job::Write(Box::new(move |connection| match connection.and_then(work) {
-            Ok(value) => Ok(Box::new(move |fate| drop(answer.send(fate.map(|()| value).map_err(again))))),
+            Ok(value) => Ok(Box::new(move |fate| drop(answer.send(fate.map(|()| value).map_err(StoreError::again))))),
             Err(error) => {
-                let failed = Failed(again(&error));
+                let failed = Failed(error.again());
                 drop(answer.send(Err(error)));
                 Err(failed)
             }

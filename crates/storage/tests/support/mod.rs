@@ -1,4 +1,4 @@
-//! Both stores, for the suites that every store has to pass.
+//! All stores, for the suites that every store has to pass.
 
 #![allow(dead_code, unused_imports, unused_macros, unreachable_pub, reason = "each suite uses a part of it")]
 
@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tempfile::TempDir;
-use tombolo_core::Name;
+use tombolo_core::{Env, Name};
 use tombolo_storage::memory::Memory;
+use tombolo_storage::postgres::{Options, Postgres, Url};
 use tombolo_storage::sqlite::{Role, Sqlite};
 use tombolo_storage::{Accounts, CheckReport, Policies};
+use tombolo_testkit::postgres::{Cluster, Database};
 use tombolo_testkit::{LogStore, Place, Stores, TestEnv, wait};
 
 /// The model: it lives as long as this value.
@@ -39,10 +41,16 @@ impl Default for OnDisk {
     }
 }
 
+impl OnDisk {
+    /// The server's store.
+    pub fn server(&self, env: Arc<dyn Env>) -> Sqlite {
+        Sqlite::open(&self.path, Role::Server, env).expect("the database opens")
+    }
+}
+
 impl Stores for OnDisk {
     fn open(&self, env: &Arc<TestEnv>) -> Arc<dyn LogStore> {
-        let env: Arc<TestEnv> = Arc::clone(env);
-        let store = Sqlite::open(&self.path, Role::Server, env).expect("the database opens");
+        let store = self.server(Arc::clone(env) as Arc<dyn Env>);
         let ada = Name::parse("ada").expect("it is a name");
         wait(store.add_user(&ada, None, TestEnv::START)).expect("there is a user, from the first time on");
         Arc::new(store)
@@ -53,10 +61,44 @@ impl Stores for OnDisk {
     }
 }
 
+/// A database of its own in a real PostgreSQL.
+pub struct OnPostgres(Database);
+
+impl OnPostgres {
+    /// A fresh one; `None` where there is no PostgreSQL, which was said loudly.
+    pub fn new() -> Option<Self> {
+        Cluster::shared().map(|cluster| Self(cluster.database()))
+    }
+
+    /// One node on the database.
+    pub fn node(&self, env: Arc<dyn Env>) -> Arc<Postgres> {
+        let url = Url::parse(self.0.url()).expect("it is a URL");
+        let options = Options { connections_max: 6, ..Options::new(url) };
+        Arc::new(wait(Postgres::open(options, env)).expect("the database opens"))
+    }
+
+    /// The database itself.
+    pub fn database(&self) -> &Database {
+        &self.0
+    }
+}
+
+impl Stores for OnPostgres {
+    fn open(&self, env: &Arc<TestEnv>) -> Arc<dyn LogStore> {
+        let store = self.node(Arc::clone(env) as Arc<dyn Env>);
+        let ada = Name::parse("ada").expect("it is a name");
+        wait(store.add_user(&ada, None, TestEnv::START)).expect("there is a user, from the first time on");
+        store
+    }
+
+    fn file(&self) -> Option<&Path> {
+        None
+    }
+}
+
 /// Runs `test` on a fresh store, and looks through all that it left behind.
-pub fn on<S: Stores + Default>(test: impl FnOnce(&Place)) {
-    let stores = S::default();
-    let place = Place::new(&stores);
+pub fn on(stores: &dyn Stores, test: impl FnOnce(&Place)) {
+    let place = Place::new(stores);
     test(&place);
     let _dense_and_in_order = place.log();
     assert_eq!(check(&place).faults, Vec::<String>::new());
@@ -64,23 +106,31 @@ pub fn on<S: Stores + Default>(test: impl FnOnce(&Place)) {
 }
 
 /// Makes of each named function a test on each store.
-macro_rules! on_both_stores {
+macro_rules! on_all_stores {
     ($($name:ident),* $(,)?) => {
         mod memory {
             $(#[test]
             fn $name() {
-                crate::support::on::<crate::support::InMemory>(super::$name);
+                crate::support::on(&crate::support::InMemory::default(), super::$name);
             })*
         }
         mod sqlite {
             $(#[test]
             fn $name() {
-                crate::support::on::<crate::support::OnDisk>(super::$name);
+                crate::support::on(&crate::support::OnDisk::default(), super::$name);
+            })*
+        }
+        mod postgres {
+            $(#[test]
+            fn $name() {
+                if let Some(stores) = crate::support::OnPostgres::new() {
+                    crate::support::on(&stores, super::$name);
+                }
             })*
         }
     };
 }
-pub(crate) use on_both_stores;
+pub(crate) use on_all_stores;
 
 /// What a check of the whole store finds.
 pub fn check(place: &Place) -> CheckReport {

@@ -1,0 +1,99 @@
+//! Reading everything, to find damage before somebody needs what it hit. PostgreSQL looks after its own files: its
+//! `pg_amcheck` and checksums are for those.
+
+use futures_util::TryStreamExt as _;
+use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::{Connection as _, Row as _};
+use tombolo_core::Policy;
+
+use super::connection::failed;
+use crate::check::{Findings, LogCheck, LogRow, policy_of};
+use crate::{CheckReport, Policies, Progress, StoreError};
+
+/// Reads one snapshot of everything, row by row.
+pub(super) async fn check(
+    connection: &mut PgConnection,
+    policies: &Policies,
+    mut progress: Progress,
+) -> Result<CheckReport, StoreError> {
+    let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+    let mut snapshot = connection.begin_with(begin).await.map_err(failed)?;
+    let mut check = Check { connection: &mut snapshot, findings: Findings::default() };
+    let spaces = check.spaces().await?;
+    let total = spaces.iter().map(|(.., head)| u64::try_from(*head).unwrap_or(0)).sum();
+    for (space, purpose, head) in spaces {
+        check.findings.report.spaces += 1;
+        let log = check.log(space, head, &mut |done| progress(done, total)).await;
+        check.findings.note(&format!("space {space}, its log"), log)?;
+        let heads = check.heads(space).await;
+        check.findings.note(&format!("space {space}, its records"), heads)?;
+        if let Some(policy) = policy_of(policies, &purpose) {
+            let contents = check.contents(space, policy).await;
+            check.findings.note(&format!("space {space}, its contents"), contents)?;
+        }
+    }
+    progress(total, total);
+    let report = check.findings.report;
+    snapshot.commit().await.map_err(failed)?;
+    Ok(report)
+}
+
+struct Check<'a> {
+    connection: &'a mut PgConnection,
+    findings: Findings,
+}
+
+fn column<'r, T: sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres>>(
+    row: &'r PgRow,
+    place: usize,
+) -> Result<T, StoreError> {
+    row.try_get(place).map_err(failed)
+}
+
+impl Check<'_> {
+    async fn spaces(&mut self) -> Result<Vec<(i64, String, i64)>, StoreError> {
+        let select = sqlx::query("SELECT id, purpose, head_seq FROM spaces ORDER BY id");
+        let rows = select.fetch_all(&mut *self.connection).await.map_err(failed)?;
+        rows.iter().map(|row| Ok((column(row, 0)?, column(row, 1)?, column(row, 2)?))).collect()
+    }
+
+    async fn log(&mut self, space: i64, head: i64, progress: &mut (dyn FnMut(u64) + Send)) -> Result<(), StoreError> {
+        let sql = "SELECT seq, committed_at, prev, checksum, payload FROM changes WHERE space = $1 ORDER BY seq";
+        let mut rows = sqlx::query(sql).bind(space).fetch(&mut *self.connection);
+        let mut log = LogCheck::new(space);
+        while let Some(row) = rows.try_next().await.map_err(failed)? {
+            let change = LogRow {
+                seq: column(&row, 0)?,
+                committed_at: column(&row, 1)?,
+                prev: column(&row, 2)?,
+                checksum: column(&row, 3)?,
+                payload: column(&row, 4)?,
+            };
+            log.change(&change, &mut self.findings, progress);
+        }
+        log.end(head, &mut self.findings);
+        Ok(())
+    }
+
+    async fn heads(&mut self, space: i64) -> Result<(), StoreError> {
+        let sql = "SELECT r.id, r.seq, c.record FROM records r
+                   LEFT JOIN changes c ON c.space = r.space AND c.seq = r.seq WHERE r.space = $1";
+        let mut rows = sqlx::query(sql).bind(space).fetch(&mut *self.connection);
+        while let Some(row) = rows.try_next().await.map_err(failed)? {
+            self.findings.head(space, column(&row, 0)?, column(&row, 1)?, column(&row, 2)?);
+        }
+        Ok(())
+    }
+
+    async fn contents(&mut self, space: i64, policy: &dyn Policy) -> Result<(), StoreError> {
+        let sql = "SELECT c.seq, r.collection, c.digest, c.payload FROM changes c
+                   JOIN records r ON r.space = c.space AND r.id = c.record
+                   WHERE c.space = $1 AND c.op = 0 ORDER BY c.seq";
+        let mut rows = sqlx::query(sql).bind(space).fetch(&mut *self.connection);
+        while let Some(row) = rows.try_next().await.map_err(failed)? {
+            let place = (space, column(&row, 0)?);
+            self.findings.content(place, column(&row, 1)?, column(&row, 2)?, column(&row, 3)?, policy);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,576 @@
+//! A space as the requests of one transaction leave it: what was read of it, and over that what they write.
+//!
+//! Nothing here waits for the database. Where a decision asks for what was not read, the draft notes it in its
+//! [`Wants`] and fails; whoever made the decision reads it and makes the decision again, on a new draft.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use tombolo_core::merge::State;
+use tombolo_core::{
+    CollectionName, Instant, Op, Policy, RecordKey, RecordName, ReplicaName, Seq, ServerTime, SpaceId, Stamp, limits,
+};
+
+use super::loaded::{Content, Cursors, Loaded};
+use super::pending::{Logged, NewRecord, Pending};
+use super::wants::{Wants, unique_key};
+use crate::StoreError;
+use crate::columns::{to_millis, whole_millis};
+use crate::ledger::{
+    Alias, Change, End, HeadRow, HeadVisitor, IssuedCursor, Ledger, NewChange, Record, RecordRow, Replica, ReplicaRow,
+    Traffic, Upload,
+};
+
+type Done<T> = Result<T, StoreError>;
+
+/// A space in the making.
+pub(super) struct Draft<'a> {
+    space: SpaceId,
+    loaded: &'a Loaded,
+    policy: &'a dyn Policy,
+    /// The ordinal of this run of history.
+    generation: i64,
+    /// Whose traffic is read with heads.
+    reader: Option<ReplicaRow>,
+    end: End,
+    last_record: i64,
+    last_replica: i64,
+    // What was written, as it is looked up again.
+    replicas: HashMap<ReplicaName, Replica>,
+    replica_names: HashMap<ReplicaRow, ReplicaName>,
+    evicted: HashSet<ReplicaRow>,
+    cursors: HashMap<ReplicaRow, Cursors>,
+    records: HashMap<RecordKey, Record>,
+    new_records: HashMap<RecordRow, (RecordKey, usize)>,
+    heads: BTreeMap<Seq, RecordRow>,
+    head_of: HashMap<RecordRow, Seq>,
+    changes: HashMap<Seq, Change>,
+    payloads: HashMap<Seq, Option<Vec<u8>>>,
+    traffic: HashMap<(ReplicaRow, RecordRow), Traffic>,
+    has_traffic: HashSet<ReplicaRow>,
+    references: HashMap<RecordRow, BTreeSet<RecordRow>>,
+    aliases: Option<Vec<(Alias, i64)>>,
+    uniques: HashMap<(CollectionName, Vec<u8>), RecordRow>,
+    unique_of: HashMap<RecordRow, Option<(CollectionName, Vec<u8>)>>,
+    pending: Pending,
+    wants: Wants,
+}
+
+impl<'a> Draft<'a> {
+    pub(super) fn new(space: SpaceId, loaded: &'a Loaded, policy: &'a dyn Policy, generation: i64) -> Self {
+        Self {
+            space,
+            loaded,
+            policy,
+            generation,
+            reader: None,
+            end: loaded.space.end,
+            last_record: loaded.space.last_record,
+            last_replica: loaded.space.last_replica,
+            replicas: HashMap::new(),
+            replica_names: HashMap::new(),
+            evicted: HashSet::new(),
+            cursors: HashMap::new(),
+            records: HashMap::new(),
+            new_records: HashMap::new(),
+            heads: BTreeMap::new(),
+            head_of: HashMap::new(),
+            changes: HashMap::new(),
+            payloads: HashMap::new(),
+            traffic: HashMap::new(),
+            has_traffic: HashSet::new(),
+            references: HashMap::new(),
+            aliases: None,
+            uniques: HashMap::new(),
+            unique_of: HashMap::new(),
+            pending: Pending::default(),
+            wants: Wants::default(),
+        }
+    }
+
+    /// Says whose request comes next.
+    pub(super) fn begin(&mut self, replica: &ReplicaName) {
+        let known = self.loaded.replicas.get(replica).and_then(Option::as_ref);
+        self.reader = known.map(|replica| replica.row).filter(|row| !self.evicted.contains(row));
+    }
+
+    /// What is missing, when a decision failed for it.
+    pub(super) fn wants(&self) -> &Wants {
+        &self.wants
+    }
+
+    /// What there is to be written.
+    pub(super) fn finish(mut self) -> Pending {
+        self.pending.end = self.end;
+        self.pending.generation = if self.pending.changes.is_empty() { self.loaded.space.generation } else { self.generation };
+        self.pending.last_record = self.last_record;
+        self.pending.last_replica = self.last_replica;
+        self.pending.uniques = self.unique_of.into_iter().collect();
+        self.pending.leave_out_evicted();
+        self.pending
+    }
+
+    fn missing<T>(&self) -> Done<T> {
+        Err(StoreError::Internal("what a decision needs was not read".to_owned()))
+    }
+
+    fn damaged(&self, seq: Seq, what: &str) -> StoreError {
+        StoreError::Corrupt(format!("change {seq} of space {}: {what}", self.space))
+    }
+
+    fn is_new(&self, replica: ReplicaRow) -> bool {
+        replica.0 > self.loaded.space.last_replica
+    }
+
+    /// The replica's cursors, those that were written now among them.
+    fn cursors_of(&self, replica: ReplicaRow) -> Option<&Cursors> {
+        self.cursors.get(&replica).or_else(|| self.loaded.cursors.get(&replica))
+    }
+
+    fn cursors_mut(&mut self, replica: ReplicaRow) -> &mut Cursors {
+        let is_new = self.is_new(replica);
+        self.cursors.entry(replica).or_insert_with(|| {
+            let mut known = self.loaded.cursors.get(&replica).cloned().unwrap_or_default();
+            known.is_all |= is_new;
+            known
+        })
+    }
+
+    fn all_cursors(&mut self, replica: ReplicaRow) -> Done<&Cursors> {
+        if self.is_new(replica) || self.cursors_of(replica).is_some_and(|cursors| cursors.is_all) {
+            return Ok(self.cursors_mut(replica));
+        }
+        self.wants.all_cursors.insert(replica);
+        self.missing()
+    }
+
+    fn key_of(&self, record: RecordRow) -> Done<&RecordKey> {
+        let new = self.new_records.get(&record).map(|(key, _)| key);
+        new.or_else(|| self.loaded.keys.get(&record))
+            .ok_or_else(|| StoreError::Corrupt(format!("record {} of space {} is missing", record.0, self.space)))
+    }
+
+    fn references_of(&self, record: RecordRow) -> Option<&BTreeSet<RecordRow>> {
+        self.references.get(&record).or_else(|| self.loaded.references.get(&record))
+    }
+
+    fn aliases_mut(&mut self) -> Done<&mut Vec<(Alias, i64)>> {
+        if self.aliases.is_none() {
+            let Some(loaded) = &self.loaded.aliases else {
+                self.wants.aliases = true;
+                return self.missing();
+            };
+            self.aliases = Some(loaded.clone());
+        }
+        Ok(self.aliases.get_or_insert_default())
+    }
+
+    /// The heads that were read after `after`, as far as nothing newer was written now. `false` when the visitor has
+    /// enough.
+    fn visit_loaded(&mut self, rank: usize, after: Seq, visitor: &mut dyn HeadVisitor) -> Done<bool> {
+        let mut after = after;
+        while after < self.loaded.space.end.seq {
+            let Some(heads) = self.loaded.heads.get(&(rank, after)) else {
+                self.wants.heads.insert((rank, after, self.reader));
+                return self.missing();
+            };
+            for (head, digest) in &heads.rows {
+                after = head.seq;
+                let is_head = !self.head_of.contains_key(&head.record);
+                if !is_head || !visitor.wants(head.record, head.seq, head.op, *digest) {
+                    continue;
+                }
+                if matches!(self.loaded.payloads.get(&head.seq), Some(Content::Damaged)) {
+                    return Err(self.damaged(head.seq, "its content is not what was written"));
+                }
+                if !visitor.visit(head.clone())? {
+                    return Ok(false);
+                }
+            }
+            if heads.is_all {
+                break;
+            }
+            if heads.rows.is_empty() {
+                return Err(StoreError::Corrupt(format!("space {}: a head is none of its changes", self.space)));
+            }
+        }
+        Ok(true)
+    }
+
+    fn head_row(&self, seq: Seq, record: RecordRow) -> Done<HeadRow> {
+        let key = self.key_of(record)?.clone();
+        let change = self.changes.get(&seq).ok_or_else(|| self.damaged(seq, "it is missing"))?;
+        Ok(HeadRow {
+            record,
+            key,
+            seq,
+            op: change.state.op,
+            public_at: change.state.public_at,
+            is_first: change.prev.is_none(),
+            payload: self.payloads.get(&seq).cloned().flatten().unwrap_or_default(),
+        })
+    }
+}
+
+impl Ledger for Draft<'_> {
+    fn end(&mut self) -> Done<End> {
+        Ok(self.end)
+    }
+
+    fn replica(&mut self, name: &ReplicaName) -> Done<Option<Replica>> {
+        if let Some(replica) = self.replicas.get(name) {
+            return Ok(Some(replica.clone()));
+        }
+        match self.loaded.replicas.get(name) {
+            Some(known) => Ok(known.clone().filter(|replica| !self.evicted.contains(&replica.row))),
+            None => {
+                self.wants.replicas.insert(name.clone());
+                self.missing()
+            }
+        }
+    }
+
+    fn add_replica(&mut self, name: &ReplicaName, now: ServerTime) -> Done<Replica> {
+        let Some(ages) = &self.loaded.ages else {
+            self.wants.ages = true;
+            return self.missing();
+        };
+        // What was added now is the youngest: it stays.
+        let added = self.pending.replicas.values().filter(|(.., added_at)| added_at.is_some()).count();
+        let too_many = (ages.len() + added + 1).saturating_sub(limits::REPLICAS_MAX + self.evicted.len());
+        let here = ages.iter().map(|(_, row)| *row).filter(|row| !self.evicted.contains(row));
+        let oldest: Vec<ReplicaRow> = if ages.is_empty() { Vec::new() } else { here.take(too_many).collect() };
+        self.evicted.extend(&oldest);
+        self.pending.evicted.extend(oldest);
+        self.last_replica += 1;
+        let replica = Replica { row: ReplicaRow(self.last_replica), home: None, floor: None };
+        self.replica_names.insert(replica.row, name.clone());
+        self.replicas.insert(name.clone(), replica.clone());
+        self.pending.replicas.insert(replica.row, (name.clone(), replica.clone(), Some(now)));
+        Ok(replica)
+    }
+
+    fn set_home(&mut self, replica: ReplicaRow, home: &RecordName) -> Done<()> {
+        self.change_replica(replica, |replica| replica.home = Some(home.clone()))
+    }
+
+    fn set_floor(&mut self, replica: ReplicaRow, floor: Instant) -> Done<()> {
+        self.change_replica(replica, |replica| replica.floor = Some(floor))
+    }
+
+    fn cursor(&mut self, replica: ReplicaRow, time: Instant) -> Done<Option<IssuedCursor>> {
+        let is_new = self.is_new(replica);
+        let none = Cursors { is_all: is_new, ..Cursors::default() };
+        let cursors = self.cursors_of(replica).unwrap_or(&none);
+        if let Some(cursor) = cursors.known.get(&time) {
+            return Ok(Some(cursor.clone()));
+        }
+        let is_all = is_new || cursors.is_all;
+        if let Some(token) = to_millis(time).filter(|_| !is_all && !cursors.looked.contains(&time)) {
+            self.wants.tokens.insert((replica, token));
+            return self.missing();
+        }
+        if !is_all && !cursors.looked_as_alias.contains(&time) {
+            self.wants.cursor_aliases.insert((replica, time));
+            return self.missing();
+        }
+        Ok(cursors.known.values().rev().find(|cursor| cursor.alias == Some(time)).cloned())
+    }
+
+    fn newest_cursor(&mut self, replica: ReplicaRow) -> Done<Option<IssuedCursor>> {
+        Ok(self.cursors_of(replica).and_then(|cursors| cursors.known.values().next_back().cloned()))
+    }
+
+    fn cursors_since(&mut self, replica: ReplicaRow, snapshot: Seq) -> Done<Vec<IssuedCursor>> {
+        let all = self.all_cursors(replica)?.known.values();
+        Ok(all.filter(|cursor| cursor.coverage.snapshot() >= snapshot).cloned().collect())
+    }
+
+    fn cursors(&mut self, replica: ReplicaRow) -> Done<Vec<IssuedCursor>> {
+        Ok(self.all_cursors(replica)?.known.values().cloned().collect())
+    }
+
+    fn put_cursor(&mut self, replica: ReplicaRow, cursor: &IssuedCursor) -> Done<()> {
+        self.cursors_mut(replica).known.insert(cursor.token, cursor.clone());
+        self.pending.cursors.insert((replica, cursor.token), cursor.clone());
+        Ok(())
+    }
+
+    fn record(&mut self, key: &RecordKey) -> Done<Option<Record>> {
+        if let Some(record) = self.records.get(key) {
+            return Ok(Some(record.clone()));
+        }
+        match self.loaded.records.get(key) {
+            Some(known) => Ok(known.clone()),
+            None => {
+                self.wants.keys.insert(key.clone());
+                self.missing()
+            }
+        }
+    }
+
+    fn record_row(&mut self, key: &RecordKey, rank: usize) -> Done<RecordRow> {
+        self.last_record += 1;
+        let row = RecordRow(self.last_record);
+        self.new_records.insert(row, (key.clone(), rank));
+        self.references.insert(row, BTreeSet::new());
+        Ok(row)
+    }
+
+    fn change(&mut self, seq: Seq) -> Done<Change> {
+        if let Some(change) = self.changes.get(&seq).or_else(|| self.loaded.changes.get(&seq)) {
+            return Ok(change.clone());
+        }
+        self.wants.chains.insert(seq);
+        self.missing()
+    }
+
+    fn payload(&mut self, seq: Seq) -> Done<Option<Vec<u8>>> {
+        if let Some(payload) = self.payloads.get(&seq) {
+            return Ok(payload.clone());
+        }
+        match self.loaded.payloads.get(&seq) {
+            Some(Content::Is(payload)) => Ok(payload.clone()),
+            Some(Content::Damaged) => Err(self.damaged(seq, "its content is not what was written")),
+            None => {
+                self.wants.payloads.insert(seq);
+                self.missing()
+            }
+        }
+    }
+
+    fn append(&mut self, new: &NewChange<'_>, now: ServerTime) -> Done<Seq> {
+        if self.pending.changes.is_empty() && self.loaded.space.generation != self.generation {
+            self.pending.fork = Some(self.end.seq);
+        }
+        let seq = self.end.seq.next();
+        let committed_at = now.max(ServerTime::from_micros(self.end.committed_at.micros() + 1));
+        let replica = new.replica.and_then(|row| {
+            self.replica_names.get(&row).or_else(|| self.loaded.replica_names.get(&row)).cloned()
+        });
+        let state = State {
+            seq,
+            op: new.op,
+            stamp: Stamp { at: new.stamp_at, replica, digest: new.digest },
+            written_at: new.written_at,
+            public_at: new.public_at,
+            digest: new.digest,
+        };
+        let change = Change { state: state.clone(), prev: new.prev, base: new.base, origin: new.origin, verdict: new.verdict };
+        if change.is_effective() {
+            self.set_head(new.record, state)?;
+        }
+        let payload = new.payload.map(<[u8]>::to_vec);
+        self.pending.changes.push(Logged {
+            change: change.clone(),
+            record: new.record,
+            replica: new.replica,
+            committed_at,
+            payload: payload.clone(),
+        });
+        self.changes.insert(seq, change);
+        self.payloads.insert(seq, payload);
+        self.end = End { seq, committed_at };
+        Ok(seq)
+    }
+
+    fn has_traffic(&mut self, replica: ReplicaRow) -> Done<bool> {
+        Ok(self.has_traffic.contains(&replica) || self.loaded.has_traffic.contains(&replica))
+    }
+
+    fn traffic(&mut self, replica: ReplicaRow, record: RecordRow) -> Done<Option<Traffic>> {
+        if let Some(traffic) = self.traffic.get(&(replica, record)) {
+            return Ok(Some(traffic.clone()));
+        }
+        if self.is_new(replica) || self.new_records.contains_key(&record) || !self.loaded.has_traffic.contains(&replica) {
+            return Ok(None);
+        }
+        match self.loaded.traffic.get(&(replica, record)) {
+            Some(known) => Ok(known.clone()),
+            None => {
+                self.wants.traffic.insert((replica, record));
+                self.missing()
+            }
+        }
+    }
+
+    fn put_traffic(&mut self, replica: ReplicaRow, record: RecordRow, traffic: &Traffic) -> Done<()> {
+        let place = (replica, record);
+        let known = self.traffic.get(&place);
+        let before = known.or_else(|| self.loaded.traffic.get(&place).and_then(Option::as_ref));
+        let merged = before.map_or_else(|| traffic.clone(), |before| after(before, traffic));
+        self.pending.traffic.insert(place, merged.clone());
+        self.traffic.insert(place, merged);
+        self.has_traffic.insert(replica);
+        Ok(())
+    }
+
+    fn set_references(&mut self, record: RecordRow, targets: &[RecordRow]) -> Done<()> {
+        let Some(had) = self.references_of(record).cloned() else {
+            self.wants.keys.insert(self.key_of(record)?.clone());
+            return self.missing();
+        };
+        let has: BTreeSet<RecordRow> = targets.iter().copied().collect();
+        for target in had.difference(&has) {
+            self.pending.references.insert((record, *target), false);
+        }
+        for target in has.difference(&had) {
+            self.pending.references.insert((record, *target), true);
+        }
+        self.references.insert(record, has);
+        Ok(())
+    }
+
+    fn referrers(&mut self, target: RecordRow) -> Done<Vec<RecordKey>> {
+        let mut sources = match self.loaded.referrers.get(&target) {
+            Some(known) => known.clone(),
+            None if self.new_records.contains_key(&target) => BTreeSet::new(),
+            None => {
+                self.wants.referrers.insert(target);
+                return self.missing();
+            }
+        };
+        for (source, targets) in &self.references {
+            if targets.contains(&target) { sources.insert(*source) } else { sources.remove(source) };
+        }
+        sources.into_iter().map(|source| self.key_of(source).cloned()).collect()
+    }
+
+    fn aliases(&mut self) -> Done<Vec<Alias>> {
+        Ok(self.aliases_mut()?.iter().map(|(alias, _)| alias.clone()).collect())
+    }
+
+    fn put_alias(&mut self, alias: &Alias) -> Done<()> {
+        let aliases = self.aliases_mut()?;
+        let last = aliases.iter().map(|(_, ordinal)| *ordinal).max().unwrap_or(0);
+        let ordinal = match aliases.iter_mut().find(|(known, _)| known.key == alias.key) {
+            Some((known, ordinal)) => {
+                known.of = alias.of.clone();
+                *ordinal
+            }
+            None => {
+                aliases.push((alias.clone(), last + 1));
+                last + 1
+            }
+        };
+        self.pending.aliases.insert(alias.key.clone(), Some((alias.of.clone(), ordinal)));
+        Ok(())
+    }
+
+    fn remove_alias(&mut self, key: &RecordKey) -> Done<()> {
+        let aliases = self.aliases_mut()?;
+        let before = aliases.len();
+        aliases.retain(|(alias, _)| alias.key != *key);
+        if aliases.len() < before {
+            self.pending.aliases.insert(key.clone(), None);
+        }
+        Ok(())
+    }
+
+    fn unique_holder(&mut self, collection: CollectionName, value: &[u8]) -> Done<Option<RecordKey>> {
+        let place = (collection, unique_key(value));
+        if let Some(record) = self.uniques.get(&place) {
+            return self.key_of(*record).cloned().map(Some);
+        }
+        let Some(known) = self.loaded.uniques.get(&place) else {
+            self.wants.uniques.insert(place);
+            return self.missing();
+        };
+        match known.filter(|record| !self.unique_of.contains_key(record)) {
+            Some(record) => self.key_of(record).cloned().map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn set_unique(&mut self, record: RecordRow, collection: CollectionName, value: Option<&[u8]>) -> Done<()> {
+        self.uniques.retain(|_, holder| *holder != record);
+        let held = value.map(|value| (collection, unique_key(value)));
+        if let Some(held) = &held {
+            self.uniques.insert(held.clone(), record);
+        }
+        self.unique_of.insert(record, held);
+        Ok(())
+    }
+
+    fn heads_after(&mut self, rank: usize, after: Seq, visitor: &mut dyn HeadVisitor) -> Done<()> {
+        if !self.visit_loaded(rank, after, visitor)? {
+            return Ok(());
+        }
+        let written: Vec<(Seq, RecordRow)> =
+            self.heads.range(after.next()..).map(|(seq, record)| (*seq, *record)).collect();
+        for (seq, record) in written {
+            let is_of_rank = self.policy.rank(self.key_of(record)?.collection) == rank;
+            let state = self.changes.get(&seq).map(|change| (change.state.op, change.state.digest));
+            let (op, digest) = state.unwrap_or((Op::Put, tombolo_core::Digest::DELETED));
+            if is_of_rank && visitor.wants(record, seq, op, digest) && !visitor.visit(self.head_row(seq, record)?)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn add_refusals(&mut self, replica: &ReplicaName, refused: &[crate::Refused], now: ServerTime) -> Done<()> {
+        for one in refused {
+            self.pending.refusals.retain(|(device, known, _)| device != replica || known != one);
+            self.pending.refusals.push((replica.clone(), one.clone(), now));
+        }
+        Ok(())
+    }
+}
+
+impl Draft<'_> {
+    fn change_replica(&mut self, row: ReplicaRow, change: impl FnOnce(&mut Replica)) -> Done<()> {
+        let name = self.replica_names.get(&row).or_else(|| self.loaded.replica_names.get(&row)).cloned();
+        let Some(name) = name else { return Err(StoreError::Internal("a replica vanished".to_owned())) };
+        let known = self.replicas.get(&name).or_else(|| self.loaded.replicas.get(&name).and_then(Option::as_ref));
+        let Some(mut replica) = known.cloned() else {
+            return Err(StoreError::Internal("a replica vanished".to_owned()));
+        };
+        change(&mut replica);
+        let added_at = self.pending.replicas.get(&row).and_then(|(_, _, added_at)| *added_at);
+        self.pending.replicas.insert(row, (name.clone(), replica.clone(), added_at));
+        self.replicas.insert(name, replica);
+        Ok(())
+    }
+
+    /// The record's present state is the change that is about to be appended.
+    fn set_head(&mut self, record: RecordRow, state: State) -> Done<()> {
+        let key = self.key_of(record)?.clone();
+        let seq = state.seq;
+        match self.new_records.get(&record) {
+            Some((_, rank)) => {
+                let new = NewRecord { key: key.clone(), rank: *rank, seq };
+                self.pending.records.insert(record, new);
+            }
+            None => drop(self.pending.heads.insert(record, seq)),
+        }
+        if let Some(before) = self.head_of.insert(record, seq) {
+            self.heads.remove(&before);
+        }
+        self.heads.insert(seq, record);
+        self.records.insert(key, Record { row: record, head: state });
+        Ok(())
+    }
+}
+
+/// What is remembered once `new` was exchanged after `before`. A page may be read before another request of the same
+/// device is judged, and noted after it.
+fn after(before: &Traffic, new: &Traffic) -> Traffic {
+    let later = |a: Option<Upload>, b: Option<Upload>| match (a, b) {
+        (Some(a), Some(b)) => Some(if a.seq > b.seq { a } else { b }),
+        (a, b) => b.or(a),
+    };
+    Traffic {
+        greatest: before.greatest.max(new.greatest),
+        last: new.last,
+        held: new.held,
+        held_under: new.held_under,
+        tombstone: new.tombstone.or(before.tombstone),
+        upload: later(before.upload, new.upload),
+    }
+}
+
+/// Whether the oldest cursors of a replica are to be forgotten now. Once in a while is enough: the bound is on what is
+/// kept, and one more statement per push would cost as much as the rest.
+pub(super) fn is_time_to_prune(token: Instant) -> bool {
+    whole_millis(token) % 64 == 0
+}

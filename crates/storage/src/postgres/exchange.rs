@@ -1,0 +1,560 @@
+//! One request of a replica, or a group of them: read, decide, write; again when another node was faster.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::PgConnection;
+use sqlx::{Connection, Postgres as Postgresql};
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::time::error::Elapsed;
+use tokio::time::{sleep, timeout};
+use tombolo_core::{Policy, SpaceId};
+
+use super::connection::{acquire, failed, is_transient};
+use super::draft::Draft;
+use super::generation::Present;
+use super::line::Waited;
+use super::load::{Bounds, load};
+use super::loaded::Loaded;
+use super::pending::Pending;
+use super::wants::Wants;
+use super::Postgres;
+use crate::columns::whole_millis;
+use crate::exchange::{self as shared, Judged, NothingNew, Page};
+use crate::ledger::{IssuedCursor, Ledger as _, Replica};
+use crate::{Action, Delivery, Exchange, Exchanged, StoreError};
+
+/// Changes that a page may have to look at and still be read with the push that it answers. A larger one is read after
+/// it, from a snapshot of its own, so that nobody has to decide anew because it took long.
+const INLINE_SPAN: u64 = 2_000;
+/// Bytes of writes that one transaction groups: some of the largest requests.
+const GROUP_BYTES_MAX: usize = 4 << 20;
+/// Tries of one request: others may be faster, the database may be restarted meanwhile.
+const TRIES_MAX: u32 = 12;
+/// Tries on an unlocked space. After these its row is locked first, so that a slow node gets its turn.
+const UNLOCKED_TRIES_MAX: u32 = 4;
+/// Before the second try after the database failed; each next one waits twice as long, up to the last.
+const RETRY_FIRST: Duration = Duration::from_millis(20);
+const RETRY_LAST: Duration = Duration::from_millis(1_000);
+/// How long a request may take in all, its waits included, before its client is told to come again.
+const REQUEST_MAX: Duration = Duration::from_secs(10);
+/// How long one connection may be busy with a request. A server that is gone without a word would be waited for
+/// for ever.
+const ATTEMPT_MAX: Duration = Duration::from_secs(8);
+/// What a poll reads of what is new: enough for the usual news to be there when the full request follows.
+const POLL_HEAD_ROWS: i64 = 64;
+const POLL_HEAD_BYTES: i64 = 1 << 16;
+/// How often a decision may show that something more has to be read. What it asks for grows with each time.
+const ROUNDS_MAX: u32 = 64;
+/// Writes of a request above which deciding it is not done between two other requests of the same thread.
+const BLOCKING_WRITES: usize = 256;
+
+/// What is done in turn on one space.
+pub(super) enum Job {
+    /// Judge the writes, and read the page if it is small.
+    Push(Arc<Exchange>),
+    /// Note a page that was read, without its deliveries, and give out the next cursor.
+    Issue(Arc<Exchange>, Judged, Page),
+}
+
+/// What became of a job.
+pub(super) enum Outcome {
+    Whole(Exchanged),
+    PageIsLarge(Judged),
+}
+
+impl Job {
+    fn request(&self) -> &Arc<Exchange> {
+        match self {
+            Self::Push(request) | Self::Issue(request, ..) => request,
+        }
+    }
+
+    /// Adds what it is going to ask for.
+    fn foresee(&self, wants: &mut Wants) {
+        match self {
+            Self::Push(request) => wants.foresee(request),
+            Self::Issue(request, ..) => {
+                wants.replicas.insert(request.replica.clone());
+                wants.aliases = true;
+            }
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        let size = |action: &Action| if let Action::Put(payload) = action { payload.len() } else { 0 };
+        self.request().writes.iter().map(|write| size(&write.action) + 64).sum()
+    }
+}
+
+/// What came of one try.
+enum Try<T> {
+    Done(T),
+    /// Another was faster, or the database is another run: from the beginning.
+    Again,
+}
+
+/// What a decision came to.
+enum Decided {
+    Done(Vec<Outcome>, Pending),
+    Missing(Wants),
+    /// This job fails, and no other.
+    Failed(usize, StoreError),
+}
+
+impl Postgres {
+    pub(super) async fn run(&self, request: Exchange) -> Result<Exchanged, StoreError> {
+        let request = Arc::new(request);
+        let run = async {
+            if request.writes.is_empty()
+                && request.refused.is_empty()
+                && let Some(exchanged) = self.poll(&request).await?
+            {
+                return Ok(exchanged);
+            }
+            self.push(request).await
+        };
+        timeout(REQUEST_MAX, run).await.unwrap_or(Err(StoreError::Busy))
+    }
+
+    async fn push(&self, request: Arc<Exchange>) -> Result<Exchanged, StoreError> {
+        let space = match self.known_space(request.space) {
+            Some(space) => space,
+            None => self.make_space(&request).await?,
+        };
+        let judged = match self.submit(space, Job::Push(Arc::clone(&request))).await? {
+            Outcome::Whole(exchanged) => return Ok(exchanged),
+            Outcome::PageIsLarge(judged) => judged,
+        };
+        let mut page = self.read_page(space, &request, &judged).await?;
+        let deliveries: Vec<Delivery> = std::mem::take(&mut page.deliveries);
+        match self.submit(space, Job::Issue(request, judged, page)).await? {
+            Outcome::Whole(exchanged) => Ok(Exchanged { deliveries, ..exchanged }),
+            Outcome::PageIsLarge(_) => Err(StoreError::Internal("a page was read twice".to_owned())),
+        }
+    }
+
+    async fn make_space(&self, request: &Exchange) -> Result<SpaceId, StoreError> {
+        let mut retries = Retries::default();
+        loop {
+            let tried = match self.lane().await {
+                Ok(mut lane) => {
+                    let found = self.space(&mut lane.connection, request.space, Some(request.now));
+                    let tried = timeout(ATTEMPT_MAX, found).await;
+                    lane.settle(tried).map(Try::Done)
+                }
+                Err(error) => Err(error),
+            };
+            if let Some(found) = retries.weigh(tried).await? {
+                return found.ok_or_else(|| StoreError::Internal("a space vanished".to_owned()));
+            }
+        }
+    }
+
+    async fn submit(&self, space: SpaceId, job: Job) -> Result<Outcome, StoreError> {
+        match self.lines.wait(space, job, Job::bytes, GROUP_BYTES_MAX).await? {
+            Waited::Done(done) => done,
+            Waited::Lead(group) => {
+                let answers = self.process(space, &group.jobs()).await;
+                group.answer(answers)
+            }
+        }
+    }
+
+    /// Answers the jobs of a group, in their order.
+    async fn process(&self, space: SpaceId, jobs: &[Arc<Job>]) -> Vec<Result<Outcome, StoreError>> {
+        match self.group(space, jobs).await {
+            Ok(answers) => answers,
+            Err(error) if jobs.len() == 1 || is_transient(&error) => {
+                jobs.iter().map(|_| Err(error.again())).collect()
+            }
+            Err(_) => {
+                // What one of them met must not be the others' failure.
+                let mut answers = Vec::with_capacity(jobs.len());
+                for job in jobs {
+                    let answered = self.group(space, std::slice::from_ref(job)).await;
+                    answers.push(answered.and_then(|mut one| one.pop().unwrap_or(Err(StoreError::Closed))));
+                }
+                answers
+            }
+        }
+    }
+
+    async fn group(&self, space: SpaceId, jobs: &[Arc<Job>]) -> Result<Vec<Result<Outcome, StoreError>>, StoreError> {
+        let mut retries = Retries::default();
+        loop {
+            let is_locked = retries.count > UNLOCKED_TRIES_MAX;
+            let tried = match self.lane().await {
+                Ok(mut lane) => {
+                    let tried = timeout(ATTEMPT_MAX, self.attempt_on(&mut lane.connection, space, jobs, is_locked));
+                    let tried = tried.await;
+                    lane.settle(tried)
+                }
+                Err(error) => Err(error),
+            };
+            if let Some(answers) = retries.weigh(tried).await? {
+                return Ok(answers);
+            }
+        }
+    }
+
+    async fn attempt_on(
+        &self,
+        connection: &mut PgConnection,
+        space: SpaceId,
+        jobs: &[Arc<Job>],
+        is_locked: bool,
+    ) -> Result<Try<Vec<Result<Outcome, StoreError>>>, StoreError> {
+        let present = self.present(connection).await?;
+        if !is_locked {
+            return self.attempt(connection, space, present, jobs).await;
+        }
+        let mut transaction = Connection::begin(connection).await.map_err(failed)?;
+        let row = sqlx::query("SELECT 1 FROM spaces WHERE id = $1 FOR UPDATE").bind(space.get());
+        row.execute(&mut *transaction).await.map_err(failed)?;
+        let tried = self.attempt(&mut transaction, space, present, jobs).await?;
+        transaction.commit().await.map_err(failed)?;
+        Ok(tried)
+    }
+
+    async fn attempt(
+        &self,
+        connection: &mut PgConnection,
+        space: SpaceId,
+        present: Present,
+        jobs: &[Arc<Job>],
+    ) -> Result<Try<Vec<Result<Outcome, StoreError>>>, StoreError> {
+        let Some(first) = jobs.first() else { return Ok(Try::Done(Vec::new())) };
+        let (policy, owner) = (&*first.request().policy, first.request().space.owner);
+        let mut reader = Reader::new(self, connection, space, policy, present);
+        reader.bounds.head_bytes = i64::try_from(first.request().page_bytes_max).unwrap_or(i64::MAX);
+        let mut wants = Wants::default();
+        jobs.iter().for_each(|job| job.foresee(&mut wants));
+        let Some(mut loaded) = reader.begin(&wants).await? else { return Ok(Try::Again) };
+        let mut errors = BTreeMap::new();
+        let (outcomes, pending) = loop {
+            let decided = blocking(jobs.iter().map(|job| job.request().writes.len()).sum(), || {
+                decide(space, &loaded, present.ordinal, jobs, &errors)
+            });
+            match decided {
+                Decided::Done(outcomes, pending) => break (outcomes, pending),
+                Decided::Failed(place, error) => drop(errors.insert(place, error)),
+                Decided::Missing(wants) => {
+                    if reader.go_on(&mut loaded, wants).await?.is_break() {
+                        return Ok(Try::Again);
+                    }
+                }
+            }
+        };
+        if errors.len() < jobs.len() {
+            if !pending.write(reader.connection, space, owner, loaded.space.version).await? {
+                return Ok(Try::Again);
+            }
+            pending.prune_refusals(reader.connection, owner).await?;
+            if pending.end.seq > loaded.space.end.seq {
+                self.bus.grew(first.request().space, pending.end.seq);
+            }
+        }
+        let mut outcomes = outcomes.into_iter();
+        let answers = (0..jobs.len()).map(|place| match errors.remove(&place) {
+            Some(error) => Err(error),
+            None => outcomes.next().ok_or_else(|| StoreError::Internal("a job was not decided".to_owned())),
+        });
+        Ok(Try::Done(answers.collect()))
+    }
+
+    /// Answers a request that brings nothing, when there is nothing for it either.
+    async fn poll(&self, request: &Arc<Exchange>) -> Result<Option<Exchanged>, StoreError> {
+        let mut retries = Retries::default();
+        loop {
+            let tried = match self.lane().await {
+                Ok(mut lane) => {
+                    let tried = timeout(ATTEMPT_MAX, self.poll_on(&mut lane.connection, request)).await;
+                    lane.settle(tried)
+                }
+                Err(error) => Err(error),
+            };
+            if let Some(answer) = retries.weigh(tried).await? {
+                return Ok(answer);
+            }
+        }
+    }
+
+    async fn poll_on(
+        &self,
+        connection: &mut PgConnection,
+        request: &Arc<Exchange>,
+    ) -> Result<Try<Option<Exchanged>>, StoreError> {
+        let Some(space) = self.space(connection, request.space, None).await? else {
+            return Ok(Try::Done(Some(shared::nothing(request).exchanged)));
+        };
+        let present = self.present(connection).await?;
+        let mut reader = Reader::new(self, connection, space, &*request.policy, present);
+        (reader.bounds.head_rows, reader.bounds.head_bytes) = (POLL_HEAD_ROWS, POLL_HEAD_BYTES);
+        let mut wants = Wants::default();
+        wants.foresee(request);
+        let Some(mut loaded) = reader.begin(&wants).await? else { return Ok(Try::Again) };
+        loop {
+            let (polled, wants) = {
+                let mut draft = Draft::new(space, &loaded, &*request.policy, present.ordinal);
+                draft.begin(&request.replica);
+                let polled = shared::poll(&mut draft, request);
+                (polled, draft.wants().clone())
+            };
+            if !wants.is_empty() {
+                if reader.go_on(&mut loaded, wants).await?.is_break() {
+                    return Ok(Try::Again);
+                }
+                continue;
+            }
+            let Some(NothingNew { exchanged, acknowledged }) = polled? else { return Ok(Try::Done(None)) };
+            if let Some((replica, cursor)) = acknowledged {
+                acknowledge(reader.connection, space, &replica, &cursor).await?;
+            }
+            return Ok(Try::Done(Some(exchanged)));
+        }
+    }
+
+    /// Reads a page that is too large to be read with the push that it answers.
+    async fn read_page(&self, space: SpaceId, request: &Arc<Exchange>, judged: &Judged) -> Result<Page, StoreError> {
+        let mut retries = Retries::default();
+        loop {
+            let tried = match self.lane().await {
+                Ok(mut lane) => {
+                    let tried = timeout(ATTEMPT_MAX, self.page_on(&mut lane.connection, space, request, judged)).await;
+                    lane.settle(tried)
+                }
+                Err(error) => Err(error),
+            };
+            if let Some(page) = retries.weigh(tried).await? {
+                return Ok(page);
+            }
+        }
+    }
+
+    /// Reads it from one snapshot.
+    async fn page_on(
+        &self,
+        connection: &mut PgConnection,
+        space: SpaceId,
+        request: &Arc<Exchange>,
+        judged: &Judged,
+    ) -> Result<Try<Page>, StoreError> {
+        let present = self.present(connection).await?;
+        let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+        let mut snapshot = connection.begin_with(begin).await.map_err(failed)?;
+        let mut reader = Reader::new(self, &mut snapshot, space, &*request.policy, present);
+        reader.bounds.head_bytes = i64::try_from(request.page_bytes_max).unwrap_or(i64::MAX);
+        let mut wants = Wants::default();
+        wants.replicas.insert(request.replica.clone());
+        let Some(mut loaded) = reader.begin(&wants).await? else { return Ok(Try::Again) };
+        let page = loop {
+            let (page, wants) = {
+                let mut draft = Draft::new(space, &loaded, &*request.policy, present.ordinal);
+                draft.begin(&request.replica);
+                let page = blocking(BLOCKING_WRITES, || shared::read_page(&mut draft, request, judged));
+                (page, draft.wants().clone())
+            };
+            if wants.is_empty() {
+                break page?;
+            }
+            if reader.go_on(&mut loaded, wants).await?.is_break() {
+                return Ok(Try::Again);
+            }
+        };
+        snapshot.commit().await.map_err(failed)?;
+        Ok(Try::Done(page))
+    }
+
+    async fn lane(&self) -> Result<Lane, StoreError> {
+        Ok(Lane { connection: acquire(&self.pool).await? })
+    }
+}
+
+/// A connection in use.
+struct Lane {
+    connection: PoolConnection<Postgresql>,
+}
+
+impl Lane {
+    /// Gives the connection back, unless what was `tried` on it failed or got no answer: then it is not used again.
+    fn settle<T>(mut self, tried: Result<Result<T, StoreError>, Elapsed>) -> Result<T, StoreError> {
+        let tried = tried.unwrap_or_else(|_| Err(StoreError::Unreachable("the database does not answer".into())));
+        if matches!(tried, Err(StoreError::Unreachable(_))) {
+            self.connection.close_on_drop();
+        }
+        tried
+    }
+}
+
+/// The tries of one request.
+struct Retries {
+    count: u32,
+    wait: Duration,
+}
+
+impl Default for Retries {
+    fn default() -> Self {
+        Self { count: 0, wait: RETRY_FIRST }
+    }
+}
+
+impl Retries {
+    /// What a try came to; `None` when it is to be tried again, after a wait if the database failed.
+    async fn weigh<T>(&mut self, tried: Result<Try<T>, StoreError>) -> Result<Option<T>, StoreError> {
+        self.count += 1;
+        match tried {
+            Ok(Try::Done(done)) => Ok(Some(done)),
+            Ok(Try::Again) if self.count < TRIES_MAX => Ok(None),
+            Ok(Try::Again) => Err(StoreError::Busy),
+            Err(error) if is_transient(&error) && self.count < TRIES_MAX => {
+                tracing::warn!(%error, "the database failed; the request is tried again");
+                sleep(self.wait).await;
+                self.wait = (self.wait * 2).min(RETRY_LAST);
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Reads a space in as many steps as its decisions turn out to need.
+struct Reader<'a> {
+    store: &'a Postgres,
+    connection: &'a mut PgConnection,
+    space: SpaceId,
+    policy: &'a dyn Policy,
+    present: Present,
+    bounds: Bounds,
+    rounds: u32,
+}
+
+impl<'a> Reader<'a> {
+    fn new(
+        store: &'a Postgres,
+        connection: &'a mut PgConnection,
+        space: SpaceId,
+        policy: &'a dyn Policy,
+        present: Present,
+    ) -> Self {
+        let bounds = Bounds { chain: 16, contents: 1, head_rows: 10_000, head_bytes: 1 << 20 };
+        Self { store, connection, space, policy, present, bounds, rounds: 0 }
+    }
+
+    /// Reads what is wanted first. `None` when the database is not what it was taken for.
+    async fn begin(&mut self, wants: &Wants) -> Result<Option<Loaded>, StoreError> {
+        let found = load(self.connection, self.space, self.policy, wants, self.bounds).await?;
+        let Some((space, run, rows)) = found.filter(|(_, run, _)| *run == self.present.run) else {
+            self.store.forget();
+            return Ok(None);
+        };
+        debug_assert_eq!(run, self.present.run);
+        let mut loaded = Loaded::new(space);
+        loaded.absorb(wants, self.bounds, rows);
+        Ok(Some(loaded))
+    }
+
+    /// Reads what else is wanted. It breaks when the space has changed since the beginning.
+    async fn go_on(&mut self, loaded: &mut Loaded, mut wants: Wants) -> Result<ControlFlow<()>, StoreError> {
+        self.rounds += 1;
+        if self.rounds > ROUNDS_MAX {
+            return Err(StoreError::Internal("a decision asks for ever more".to_owned()));
+        }
+        if !wants.chains.is_empty() {
+            self.bounds.chain = (self.bounds.chain * 4).min(10_000);
+        }
+        if !wants.payloads.is_empty() {
+            self.bounds.contents = (self.bounds.contents * 2).min(512);
+        }
+        let is_cascade = !wants.referrers.is_empty();
+        loop {
+            let found = load(self.connection, self.space, self.policy, &wants, self.bounds).await?;
+            let Some((space, run, rows)) = found else { return Ok(ControlFlow::Break(())) };
+            if space != loaded.space || run != self.present.run {
+                return Ok(ControlFlow::Break(()));
+            }
+            loaded.absorb(&wants, self.bounds, rows);
+            // What refers to a record that goes is written anew: what it leads to is going to be asked for.
+            let mut next = Wants::default();
+            if is_cascade {
+                let contents = loaded.live_contents();
+                contents.for_each(|(collection, payload)| next.foresee_content(self.policy, collection, payload));
+                next.uniques.clear();
+                next.keys.retain(|key| !loaded.records.contains_key(key));
+            }
+            if next.is_empty() {
+                return Ok(ControlFlow::Continue(()));
+            }
+            wants = next;
+        }
+    }
+}
+
+/// Runs what may take long where it holds up no other request, if there is such a place.
+fn blocking<T>(size: usize, work: impl FnOnce() -> T) -> T {
+    let is_possible = Handle::try_current().is_ok_and(|handle| handle.runtime_flavor() == RuntimeFlavor::MultiThread);
+    if size >= BLOCKING_WRITES && is_possible { tokio::task::block_in_place(work) } else { work() }
+}
+
+/// Decides the jobs on one draft, one after the other, but for those that failed before.
+fn decide(
+    space: SpaceId,
+    loaded: &Loaded,
+    generation: i64,
+    jobs: &[Arc<Job>],
+    failed: &BTreeMap<usize, StoreError>,
+) -> Decided {
+    let Some(first) = jobs.first() else { return Decided::Done(Vec::new(), Pending::default()) };
+    let mut draft = Draft::new(space, loaded, &*first.request().policy, generation);
+    let mut outcomes = Vec::with_capacity(jobs.len());
+    for (place, job) in jobs.iter().enumerate().filter(|(place, _)| !failed.contains_key(place)) {
+        draft.begin(&job.request().replica);
+        let decided = catch_unwind(AssertUnwindSafe(|| decide_one(&mut draft, job)));
+        if !draft.wants().is_empty() {
+            return Decided::Missing(draft.wants().clone());
+        }
+        match decided {
+            Ok(Ok(outcome)) => outcomes.push(outcome),
+            Ok(Err(error)) => return Decided::Failed(place, error),
+            Err(_) => {
+                tracing::error!("a decision panicked; its request fails, the others go on");
+                return Decided::Failed(place, StoreError::Internal("a decision panicked: see the log".to_owned()));
+            }
+        }
+    }
+    Decided::Done(outcomes, draft.finish())
+}
+
+fn decide_one(draft: &mut Draft<'_>, job: &Job) -> Result<Outcome, StoreError> {
+    let request = match job {
+        Job::Push(request) => request,
+        Job::Issue(request, judged, page) => {
+            return shared::issue(draft, request, judged.clone(), page.clone()).map(Outcome::Whole);
+        }
+    };
+    let judged = shared::push(draft, request)?;
+    let span = draft.end()?.seq.get().saturating_sub(judged.oldest_start().get());
+    if span > INLINE_SPAN {
+        return Ok(Outcome::PageIsLarge(judged));
+    }
+    let page = shared::read_page(draft, request, &judged)?;
+    shared::issue(draft, request, judged, page).map(Outcome::Whole)
+}
+
+/// Notes that a poll acknowledged a cursor. It need not wait for the disk: if it is lost, something is sent again.
+async fn acknowledge(
+    connection: &mut PgConnection,
+    space: SpaceId,
+    replica: &Replica,
+    cursor: &IssuedCursor,
+) -> Result<(), StoreError> {
+    let sql = "WITH relaxed AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))
+         UPDATE cursors SET polled = 1, alias = $4 FROM relaxed WHERE space = $1 AND replica = $2 AND token = $3";
+    let alias = cursor.alias.map(|alias| alias.to_bytes().to_vec());
+    let update = sqlx::query(sql).bind(space.get()).bind(replica.row.0).bind(whole_millis(cursor.token)).bind(alias);
+    update.execute(connection).await.map(drop).map_err(failed)
+}

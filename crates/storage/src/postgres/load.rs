@@ -1,0 +1,610 @@
+//! Reading what is wanted of a space, in one statement: one round trip, one snapshot.
+
+use sqlx::Row as _;
+use sqlx::postgres::{PgConnection, PgRow};
+use tombolo_core::merge::State;
+use tombolo_core::{
+    CollectionName, Coverage, Digest, Instant, Policy, RecordKey, RecordName, ReplicaName, Seq, ServerTime, SpaceId,
+    Stamp, limits,
+};
+
+use super::connection::failed;
+use super::generation::Run;
+use super::loaded::{Content, SpaceRow};
+use super::statement::Statement;
+use super::wants::Wants;
+use crate::columns::{checksum_of, count, decode_pages, from_millis, op_of, origin_of, seq_of, small, verdict_of};
+use crate::ledger::{Alias, Change, End, HeadRow, IssuedCursor, RecordRow, Replica, ReplicaRow, Traffic, Upload};
+use crate::{LoggedChange, StoreError};
+
+/// How much one statement reads of what has no end by itself.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    /// Preceding changes that come with one that is wanted.
+    pub(super) chain: i64,
+    /// Preceding contents likewise.
+    pub(super) contents: i64,
+    /// Heads, and bytes of their contents; one more than these always comes.
+    pub(super) head_rows: i64,
+    pub(super) head_bytes: i64,
+}
+
+/// Every part of the statement has the same columns: the kind of the row, then what that kind has of each type.
+const INTS: usize = 9;
+const TEXTS: usize = 3;
+const BYTES: usize = 4;
+const TEXTS_AT: usize = 1 + INTS;
+const BYTES_AT: usize = TEXTS_AT + TEXTS;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(i32)]
+enum Kind {
+    Space,
+    Replica,
+    Cursor,
+    Record,
+    Change,
+    Traffic,
+    Reference,
+    Alias,
+    Unique,
+    Payload,
+    Referrer,
+    Head,
+    HeadCount,
+    Age,
+}
+
+const KINDS: [Kind; 14] = [
+    Kind::Space,
+    Kind::Replica,
+    Kind::Cursor,
+    Kind::Record,
+    Kind::Change,
+    Kind::Traffic,
+    Kind::Reference,
+    Kind::Alias,
+    Kind::Unique,
+    Kind::Payload,
+    Kind::Referrer,
+    Kind::Head,
+    Kind::HeadCount,
+    Kind::Age,
+];
+
+const CURSOR: [&[&str]; 3] =
+    [&["c.replica", "c.token", "c.parent", "c.polled", "c.complete", "c.snapshot"], &[], &["c.alias", "c.pages"]];
+const TRAFFIC: [&[&str]; 3] = [
+    &["t.replica", "t.record", "t.held_under", "t.upload", "t.upload_under"],
+    &[],
+    &["t.greatest", "t.last", "t.held", "t.tombstone"],
+];
+/// A change `c` with its replica `p` and its record `r`.
+const RECORD: [&[&str]; 3] = [
+    &["c.seq", "c.op", "c.stamp_at", "c.public_at", "c.prev", "c.base", "c.origin", "c.verdict", "r.id"],
+    &["p.name", "r.collection", "r.name"],
+    &["c.written_at", "c.digest"],
+];
+const CHANGE: [&[&str]; 3] = [
+    &["c.seq", "c.op", "c.stamp_at", "c.public_at", "c.prev", "c.base", "c.origin", "c.verdict"],
+    &["p.name"],
+    &["c.written_at", "c.digest"],
+];
+const HEAD_OF_RECORD: &str = "JOIN changes c ON c.space = $1 AND c.seq = r.seq
+    LEFT JOIN replicas p ON p.space = $1 AND p.id = c.replica";
+
+/// A statement in the making: a union of parts.
+struct Union(Statement);
+
+impl Union {
+    fn part(&mut self, kind: Kind, [ints, texts, bytes]: [&[&str]; 3], from: &str) {
+        let is_first = kind == Kind::Space;
+        self.0.push(if is_first { "" } else { " UNION ALL " });
+        self.0.push(&format!("(SELECT {}::int4", kind as i32));
+        let mut columns = |given: &[&str], width: usize, none: &str| {
+            for place in 0..width {
+                let text = given.get(place).copied();
+                self.0.push(", ").push(text.unwrap_or(none));
+            }
+        };
+        columns(ints, INTS, "NULL::int8");
+        columns(texts, TEXTS, "NULL::text");
+        columns(bytes, BYTES, "NULL::bytea");
+        self.0.push(" ").push(from).push(")");
+    }
+}
+
+/// Reads `wants` of `space`: its row, the present run of PostgreSQL, and what was found. `None` when there is no such
+/// space.
+pub(super) async fn load(
+    connection: &mut PgConnection,
+    space: SpaceId,
+    policy: &dyn Policy,
+    wants: &Wants,
+    bounds: Bounds,
+) -> Result<Option<(SpaceRow, Run, Vec<Found>)>, StoreError> {
+    let statement = statement(space, wants, bounds)?;
+    let mut space = None;
+    let rows = statement
+        .rows(connection, |row| {
+            let kind = usize::try_from(row.get::<i32, _>(0)).ok().and_then(|kind| KINDS.get(kind).copied());
+            let row = Read(row);
+            let found = row.found(kind.ok_or_else(|| bad("a row's kind"))?, policy)?;
+            if let Found::Space(row, run) = &found {
+                space = Some((*row, *run));
+            }
+            Ok(found)
+        })
+        .await?;
+    Ok(space.map(|(space, run)| (space, run, rows)))
+}
+
+fn statement(space: SpaceId, wants: &Wants, bounds: Bounds) -> Result<Statement, StoreError> {
+    let mut union = Union(Statement::default());
+    union.0.bind(space.get())?;
+    let run = Run::COLUMNS;
+    union.part(
+        Kind::Space,
+        [&["head_seq", "head_time", "generation", "version", "last_record", "last_replica", run[0], run[1]], &[], &[]],
+        "FROM spaces WHERE id = $1",
+    );
+    names(&mut union, wants)?;
+    records(&mut union, wants)?;
+    cursors(&mut union, wants)?;
+    log(&mut union, wants, bounds)?;
+    heads(&mut union, wants, bounds)?;
+    if wants.ages {
+        let most = union.0.bind(count(limits::REPLICAS_MAX))?;
+        let newest = "(SELECT max(token) FROM cursors c WHERE c.space = $1 AND c.replica = p.id)";
+        let from = format!(
+            "FROM replicas p WHERE p.space = $1 AND (SELECT count(*) FROM replicas WHERE space = $1) >= {most}"
+        );
+        union.part(Kind::Age, [&["p.id", newest], &[], &[]], &from);
+    }
+    Ok(union.0)
+}
+
+/// What is wanted by the replicas' names.
+fn names(union: &mut Union, wants: &Wants) -> Result<(), StoreError> {
+    if !wants.replicas.is_empty() {
+        let names: Vec<&str> = wants.replicas.iter().map(ReplicaName::as_str).collect();
+        let names = union.0.bind(names)?;
+        let has_traffic = "EXISTS (SELECT 1 FROM traffic t WHERE t.space = $1 AND t.replica = p.id)::int::int8";
+        let from = format!("FROM replicas p WHERE p.space = $1 AND p.name = ANY ({names})");
+        union.part(Kind::Replica, [&["p.id", "p.floor", has_traffic], &["p.name", "p.home"], &[]], &from);
+        let from = format!(
+            "FROM replicas p CROSS JOIN LATERAL (SELECT * FROM cursors n
+                 WHERE n.space = $1 AND n.replica = p.id ORDER BY n.token DESC LIMIT 1) c
+             WHERE p.space = $1 AND p.name = ANY ({names})"
+        );
+        union.part(Kind::Cursor, CURSOR, &from);
+    }
+    if !wants.presented.is_empty() {
+        let (names, tokens): (Vec<&str>, Vec<i64>) =
+            wants.presented.iter().map(|(name, token)| (name.as_str(), *token)).unzip();
+        let (names, tokens) = (union.0.bind(names)?, union.0.bind(tokens)?);
+        let from = format!(
+            "FROM unnest({names}, {tokens}) w(name, token) JOIN replicas p ON p.space = $1 AND p.name = w.name
+             JOIN cursors c ON c.space = $1 AND c.replica = p.id AND c.token = w.token"
+        );
+        union.part(Kind::Cursor, CURSOR, &from);
+    }
+    if !wants.exchanged.is_empty() {
+        let mut columns: [Vec<&str>; 3] = Default::default();
+        for (replica, key) in &wants.exchanged {
+            columns[0].push(replica.as_str());
+            columns[1].push(key.collection.as_str());
+            columns[2].push(key.name.as_str());
+        }
+        let [replicas, collections, names] = columns;
+        let (replicas, collections, names) =
+            (union.0.bind(replicas)?, union.0.bind(collections)?, union.0.bind(names)?);
+        let from = format!(
+            "FROM unnest({replicas}, {collections}, {names}) w(replica, collection, name)
+             JOIN replicas p ON p.space = $1 AND p.name = w.replica
+             JOIN records r ON r.space = $1 AND r.collection = w.collection AND r.name = w.name
+             JOIN traffic t ON t.space = $1 AND t.replica = p.id AND t.record = r.id"
+        );
+        union.part(Kind::Traffic, TRAFFIC, &from);
+    }
+    Ok(())
+}
+
+/// Records, what they refer to and what refers to them, other names, and values that only one may have.
+fn records(union: &mut Union, wants: &Wants) -> Result<(), StoreError> {
+    if !wants.keys.is_empty() {
+        let (collections, names): (Vec<&str>, Vec<&str>) =
+            wants.keys.iter().map(|key| (key.collection.as_str(), key.name.as_str())).unzip();
+        let (collections, names) = (union.0.bind(collections)?, union.0.bind(names)?);
+        let of = format!(
+            "FROM unnest({collections}, {names}) w(collection, name)
+             JOIN records r ON r.space = $1 AND r.collection = w.collection AND r.name = w.name"
+        );
+        union.part(Kind::Record, RECORD, &format!("{of} {HEAD_OF_RECORD}"));
+        let from = format!("{of} JOIN refs f ON f.space = $1 AND f.source = r.id");
+        union.part(Kind::Reference, [&["f.source", "f.target"], &[], &[]], &from);
+    }
+    if wants.aliases {
+        let columns: [&[&str]; 3] = [&["ordinal"], &["collection", "name", "canonical"], &[]];
+        union.part(Kind::Alias, columns, "FROM aliases WHERE space = $1");
+    }
+    if !wants.uniques.is_empty() {
+        let (collections, values): (Vec<&str>, Vec<&[u8]>) =
+            wants.uniques.iter().map(|(collection, value)| (collection.as_str(), value.as_slice())).unzip();
+        let (collections, values) = (union.0.bind(collections)?, union.0.bind(values)?);
+        let from = format!(
+            "FROM unnest({collections}, {values}) w(collection, value)
+             JOIN uniques u ON u.space = $1 AND u.collection = w.collection AND u.value = w.value
+             JOIN records r ON r.space = $1 AND r.id = u.record"
+        );
+        union.part(Kind::Unique, [&["u.record"], &["u.collection", "r.name"], &["u.value"]], &from);
+    }
+    if !wants.referrers.is_empty() {
+        let targets: Vec<i64> = wants.referrers.iter().map(|record| record.0).collect();
+        let targets = union.0.bind(targets)?;
+        let of = format!(
+            "FROM refs o JOIN records r ON r.space = $1 AND r.id = o.source
+             WHERE o.space = $1 AND o.target = ANY ({targets})"
+        );
+        union.part(Kind::Referrer, [&["o.target", "o.source"], &[], &[]], &of);
+        let sources = format!("FROM (SELECT DISTINCT r.* {of}) r");
+        union.part(Kind::Record, RECORD, &format!("{sources} {HEAD_OF_RECORD}"));
+        let from = format!("{sources} JOIN refs f ON f.space = $1 AND f.source = r.id");
+        union.part(Kind::Reference, [&["f.source", "f.target"], &[], &[]], &from);
+        let from = format!("{sources} JOIN changes c ON c.space = $1 AND c.seq = r.seq");
+        union.part(Kind::Payload, [&["c.seq", "c.checksum"], &[], &["c.payload"]], &from);
+    }
+    Ok(())
+}
+
+fn cursors(union: &mut Union, wants: &Wants) -> Result<(), StoreError> {
+    if !wants.tokens.is_empty() {
+        let (replicas, tokens): (Vec<i64>, Vec<i64>) = wants.tokens.iter().map(|(row, token)| (row.0, *token)).unzip();
+        let (replicas, tokens) = (union.0.bind(replicas)?, union.0.bind(tokens)?);
+        let from = format!(
+            "FROM unnest({replicas}, {tokens}) w(replica, token)
+             JOIN cursors c ON c.space = $1 AND c.replica = w.replica AND c.token = w.token"
+        );
+        union.part(Kind::Cursor, CURSOR, &from);
+    }
+    if !wants.cursor_aliases.is_empty() {
+        let (replicas, times): (Vec<i64>, Vec<Vec<u8>>) =
+            wants.cursor_aliases.iter().map(|(row, time)| (row.0, time.to_bytes().to_vec())).unzip();
+        let (replicas, times) = (union.0.bind(replicas)?, union.0.bind(times)?);
+        let from = format!(
+            "FROM unnest({replicas}, {times}) w(replica, alias) CROSS JOIN LATERAL (SELECT * FROM cursors n
+                 WHERE n.space = $1 AND n.replica = w.replica AND n.alias = w.alias ORDER BY n.token DESC LIMIT 1) c"
+        );
+        union.part(Kind::Cursor, CURSOR, &from);
+    }
+    if !wants.all_cursors.is_empty() {
+        let replicas: Vec<i64> = wants.all_cursors.iter().map(|row| row.0).collect();
+        let replicas = union.0.bind(replicas)?;
+        let from = format!("FROM cursors c WHERE c.space = $1 AND c.replica = ANY ({replicas})");
+        union.part(Kind::Cursor, CURSOR, &from);
+    }
+    if !wants.traffic.is_empty() {
+        let (replicas, records): (Vec<i64>, Vec<i64>) =
+            wants.traffic.iter().map(|(replica, record)| (replica.0, record.0)).unzip();
+        let (replicas, records) = (union.0.bind(replicas)?, union.0.bind(records)?);
+        let from = format!(
+            "FROM unnest({replicas}, {records}) w(replica, record)
+             JOIN traffic t ON t.space = $1 AND t.replica = w.replica AND t.record = w.record"
+        );
+        union.part(Kind::Traffic, TRAFFIC, &from);
+    }
+    Ok(())
+}
+
+/// Changes and contents, each with what its record was before.
+fn log(union: &mut Union, wants: &Wants, bounds: Bounds) -> Result<(), StoreError> {
+    let back = |seqs: &str, depth: &str| {
+        format!(
+            "WITH RECURSIVE back AS (
+                 SELECT seq, prev, 1 AS depth FROM changes WHERE space = $1 AND seq = ANY ({seqs})
+                 UNION ALL
+                 SELECT c.seq, c.prev, back.depth + 1 FROM back JOIN changes c ON c.space = $1 AND c.seq = back.prev
+                 WHERE back.depth < {depth}
+             ) SELECT DISTINCT seq FROM back"
+        )
+    };
+    if !wants.chains.is_empty() {
+        let seqs: Vec<i64> = wants.chains.iter().copied().map(crate::columns::int).collect();
+        let (seqs, depth) = (union.0.bind(seqs)?, union.0.bind(bounds.chain)?);
+        let from = format!(
+            "FROM ({}) b JOIN changes c ON c.space = $1 AND c.seq = b.seq
+             LEFT JOIN replicas p ON p.space = $1 AND p.id = c.replica",
+            back(&seqs, &depth)
+        );
+        union.part(Kind::Change, CHANGE, &from);
+    }
+    if !wants.payloads.is_empty() {
+        let seqs: Vec<i64> = wants.payloads.iter().copied().map(crate::columns::int).collect();
+        let (seqs, depth) = (union.0.bind(seqs)?, union.0.bind(bounds.contents)?);
+        let from = format!("FROM ({}) b JOIN changes c ON c.space = $1 AND c.seq = b.seq", back(&seqs, &depth));
+        union.part(Kind::Payload, [&["c.seq", "c.checksum"], &[], &["c.payload"]], &from);
+    }
+    Ok(())
+}
+
+/// Heads with their contents, up to a number and up to a size, and what was exchanged of them with whom they go to.
+fn heads(union: &mut Union, wants: &Wants, bounds: Bounds) -> Result<(), StoreError> {
+    for (rank, after, replica) in &wants.heads {
+        let (rank, after) = (union.0.bind(small(*rank))?, union.0.bind(crate::columns::int(*after))?);
+        let (rows, bytes) = (union.0.bind(bounds.head_rows)?, union.0.bind(bounds.head_bytes)?);
+        let some = format!(
+            "SELECT r.id, r.collection, r.name, r.seq FROM records r
+             WHERE r.space = $1 AND r.rank = {rank} AND r.seq > {after} ORDER BY r.seq LIMIT {rows}"
+        );
+        let (rank, after) = (format!("{rank}::int8"), format!("{after}::int8"));
+        // The running sum reads the contents' lengths only; they themselves are read where they fit.
+        let from = format!(
+            "FROM (SELECT h.*, sum(octet_length(s.payload)) OVER (ORDER BY h.seq ROWS UNBOUNDED PRECEDING)
+                       - coalesce(octet_length(s.payload), 0) AS before
+                   FROM ({some}) h JOIN changes s ON s.space = $1 AND s.seq = h.seq) r
+             JOIN changes c ON c.space = $1 AND c.seq = r.seq WHERE coalesce(r.before, 0) <= {bytes}"
+        );
+        let columns: [&[&str]; 3] = [
+            &["c.seq", "c.op", "c.public_at", "c.checksum", "c.prev", "r.id", &rank, &after],
+            &["r.collection", "r.name"],
+            &["c.digest", "c.payload"],
+        ];
+        union.part(Kind::Head, columns, &from);
+        let counted = format!("(SELECT count(*) FROM ({some}) h)");
+        union.part(Kind::HeadCount, [&[&counted, &rank, &after], &[], &[]], "");
+        if let Some(replica) = replica {
+            let replica = union.0.bind(replica.0)?;
+            let from = format!(
+                "FROM ({some}) h JOIN traffic t ON t.space = $1 AND t.replica = {replica} AND t.record = h.id"
+            );
+            union.part(Kind::Traffic, TRAFFIC, &from);
+        }
+    }
+    Ok(())
+}
+
+/// A row that was read.
+pub(super) enum Found {
+    Space(SpaceRow, Run),
+    Replica(ReplicaName, Replica, bool),
+    Cursor(ReplicaRow, IssuedCursor),
+    Record(RecordKey, RecordRow, Change),
+    Change(Change),
+    Traffic(ReplicaRow, RecordRow, Traffic),
+    Reference(RecordRow, RecordRow),
+    Alias(Alias, i64),
+    Unique(RecordKey, RecordRow, Vec<u8>),
+    Payload(Seq, Content),
+    Referrer(RecordRow, RecordRow),
+    Head(usize, Seq, HeadRow, Digest, bool),
+    HeadCount(usize, Seq, usize),
+    Age(ReplicaRow, Option<i64>),
+}
+
+struct Read(PgRow);
+
+fn bad(what: &str) -> StoreError {
+    StoreError::Corrupt(format!("{what} is out of range"))
+}
+
+impl Read {
+    fn int_opt(&self, place: usize) -> Result<Option<i64>, StoreError> {
+        self.0.try_get(1 + place).map_err(failed)
+    }
+
+    fn int(&self, place: usize) -> Result<i64, StoreError> {
+        self.int_opt(place)?.ok_or_else(|| bad("a number"))
+    }
+
+    fn seq(&self, place: usize) -> Result<Seq, StoreError> {
+        seq_of(self.int(place)?).ok_or_else(|| bad("a sequence number"))
+    }
+
+    fn seq_opt(&self, place: usize) -> Result<Option<Seq>, StoreError> {
+        self.int_opt(place)?.map(|seq| seq_of(seq).ok_or_else(|| bad("a sequence number"))).transpose()
+    }
+
+    fn millis(&self, place: usize) -> Result<Instant, StoreError> {
+        from_millis(self.int(place)?).ok_or_else(|| bad("an instant"))
+    }
+
+    fn millis_opt(&self, place: usize) -> Result<Option<Instant>, StoreError> {
+        self.int_opt(place)?.map(|_| self.millis(place)).transpose()
+    }
+
+    fn text(&self, place: usize) -> Result<Option<&str>, StoreError> {
+        self.0.try_get(TEXTS_AT + place).map_err(failed)
+    }
+
+    fn bytes(&self, place: usize) -> Result<Option<&[u8]>, StoreError> {
+        self.0.try_get(BYTES_AT + place).map_err(failed)
+    }
+
+    fn instant_opt(&self, place: usize) -> Result<Option<Instant>, StoreError> {
+        let read = |bytes: &[u8]| {
+            let bytes: Option<[u8; 12]> = bytes.try_into().ok();
+            bytes.and_then(Instant::from_bytes).ok_or_else(|| bad("an instant"))
+        };
+        self.bytes(place)?.map(read).transpose()
+    }
+
+    fn instant(&self, place: usize) -> Result<Instant, StoreError> {
+        self.instant_opt(place)?.ok_or_else(|| bad("an instant"))
+    }
+
+    fn digest(&self, place: usize) -> Result<Digest, StoreError> {
+        let bytes: Option<[u8; 16]> = self.bytes(place)?.and_then(|bytes| bytes.try_into().ok());
+        bytes.map(Digest::from_bytes).ok_or_else(|| bad("a digest"))
+    }
+
+    fn collection(&self, place: usize, policy: &dyn Policy) -> Result<CollectionName, StoreError> {
+        let name = self.text(place)?.unwrap_or_default();
+        let known = policy.collections().iter().find(|collection| collection.as_str() == name);
+        known
+            .copied()
+            .ok_or_else(|| StoreError::Corrupt("a record is of a kind that its protocol does not know".to_owned()))
+    }
+
+    fn name(&self, place: usize) -> Result<RecordName, StoreError> {
+        RecordName::parse(self.text(place)?.unwrap_or_default())
+            .map_err(|_| StoreError::Corrupt("a record's name is no name".to_owned()))
+    }
+
+    fn key(&self, collection: usize, name: usize, policy: &dyn Policy) -> Result<RecordKey, StoreError> {
+        Ok(RecordKey::new(self.collection(collection, policy)?, self.name(name)?))
+    }
+
+    fn content(&self, checksum: usize, payload: usize) -> Result<Content, StoreError> {
+        let payload = self.bytes(payload)?;
+        let is_whole = self.int(checksum)? == i64::from(checksum_of(payload));
+        Ok(if is_whole { Content::Is(payload.map(<[u8]>::to_vec)) } else { Content::Damaged })
+    }
+
+    fn found(&self, kind: Kind, policy: &dyn Policy) -> Result<Found, StoreError> {
+        Ok(match kind {
+            Kind::Space => {
+                let end = End { seq: self.seq(0)?, committed_at: ServerTime::from_micros(self.int(1)?) };
+                let row = SpaceRow {
+                    end,
+                    generation: self.int(2)?,
+                    version: self.int(3)?,
+                    last_record: self.int(4)?,
+                    last_replica: self.int(5)?,
+                };
+                Found::Space(row, Run::new(self.int(6)?, self.int(7)?))
+            }
+            Kind::Replica => {
+                let name = ReplicaName::parse(self.text(0)?.unwrap_or_default())
+                    .map_err(|_| StoreError::Corrupt("a replica's name is no name".to_owned()))?;
+                let home = self.text(1)?.map(RecordName::parse).transpose();
+                let home = home.map_err(|_| StoreError::Corrupt("a replica's home is no name".to_owned()))?;
+                let replica = Replica { row: ReplicaRow(self.int(0)?), home, floor: self.millis_opt(1)? };
+                Found::Replica(name, replica, self.int(2)? != 0)
+            }
+            Kind::Cursor => Found::Cursor(ReplicaRow(self.int(0)?), self.cursor()?),
+            Kind::Record => Found::Record(self.key(1, 2, policy)?, RecordRow(self.int(8)?), self.change()?),
+            Kind::Change => Found::Change(self.change()?),
+            Kind::Traffic => Found::Traffic(ReplicaRow(self.int(0)?), RecordRow(self.int(1)?), self.traffic()?),
+            Kind::Reference => Found::Reference(RecordRow(self.int(0)?), RecordRow(self.int(1)?)),
+            Kind::Alias => Found::Alias(Alias { key: self.key(0, 1, policy)?, of: self.name(2)? }, self.int(0)?),
+            Kind::Unique => {
+                let value = self.bytes(0)?.unwrap_or_default().to_vec();
+                Found::Unique(self.key(0, 1, policy)?, RecordRow(self.int(0)?), value)
+            }
+            Kind::Payload => Found::Payload(self.seq(0)?, self.content(1, 0)?),
+            Kind::Referrer => Found::Referrer(RecordRow(self.int(0)?), RecordRow(self.int(1)?)),
+            Kind::Head => self.head(policy)?,
+            Kind::HeadCount => Found::HeadCount(self.rank(1)?, self.seq(2)?, self.small(0)?),
+            Kind::Age => Found::Age(ReplicaRow(self.int(0)?), self.int_opt(1)?),
+        })
+    }
+
+    fn small(&self, place: usize) -> Result<usize, StoreError> {
+        usize::try_from(self.int(place)?).map_err(|_| bad("a number"))
+    }
+
+    fn rank(&self, place: usize) -> Result<usize, StoreError> {
+        self.small(place).ok().filter(|rank| *rank < tombolo_core::RANKS).ok_or_else(|| bad("a rank"))
+    }
+
+    fn change(&self) -> Result<Change, StoreError> {
+        let digest = self.digest(1)?;
+        let replica = self.text(0)?.and_then(|name| ReplicaName::parse(name).ok());
+        let at = Instant::from_nanos(self.int(2)?.into()).ok_or_else(|| bad("a stamp"))?;
+        let state = State {
+            seq: self.seq(0)?,
+            op: op_of(self.int(1)?).ok_or_else(|| bad("an operation"))?,
+            stamp: Stamp { at, replica, digest },
+            written_at: self.instant(0)?,
+            public_at: self.millis(3)?,
+            digest,
+        };
+        Ok(Change {
+            state,
+            prev: self.seq_opt(4)?,
+            base: self.seq_opt(5)?,
+            origin: origin_of(self.int(6)?).ok_or_else(|| bad("an origin"))?,
+            verdict: verdict_of(self.int(7)?).ok_or_else(|| bad("a verdict"))?,
+        })
+    }
+
+    fn cursor(&self) -> Result<IssuedCursor, StoreError> {
+        let pages = self.bytes(1)?.map_or_else(|| Some(Vec::new()), decode_pages).ok_or_else(|| bad("a page"))?;
+        Ok(IssuedCursor {
+            token: self.millis(1)?,
+            parent: self.millis_opt(2)?,
+            alias: self.instant_opt(0)?,
+            polled: self.int(3)? != 0,
+            coverage: Coverage::with_pages(self.seq(4)?, pages),
+        })
+    }
+
+    fn traffic(&self) -> Result<Traffic, StoreError> {
+        let under = self.millis_opt(4)?;
+        Ok(Traffic {
+            greatest: self.instant(0)?,
+            last: self.instant(1)?,
+            held: self.instant_opt(2)?,
+            held_under: self.millis_opt(2)?,
+            tombstone: self.instant_opt(3)?,
+            upload: self.seq_opt(3)?.map(|seq| Upload { seq, under }),
+        })
+    }
+
+    fn head(&self, policy: &dyn Policy) -> Result<Found, StoreError> {
+        let content = self.content(3, 1)?;
+        let is_damaged = matches!(content, Content::Damaged);
+        let payload = if let Content::Is(payload) = content { payload.unwrap_or_default() } else { Vec::new() };
+        let head = HeadRow {
+            record: RecordRow(self.int(5)?),
+            key: self.key(0, 1, policy)?,
+            seq: self.seq(0)?,
+            op: op_of(self.int(1)?).ok_or_else(|| bad("an operation"))?,
+            public_at: self.millis(2)?,
+            is_first: self.int_opt(4)?.is_none(),
+            payload,
+        };
+        Ok(Found::Head(self.rank(6)?, self.seq(7)?, head, self.digest(0)?, is_damaged))
+    }
+}
+
+/// The log's changes after `after`, with all that they hold.
+pub(super) async fn changes(
+    connection: &mut PgConnection,
+    space: SpaceId,
+    policy: &dyn Policy,
+    after: Seq,
+    count_max: usize,
+) -> Result<Vec<LoggedChange>, StoreError> {
+    let mut statement = Statement::default();
+    let (space_id, after) = (statement.bind(space.get())?, statement.bind(crate::columns::int(after))?);
+    let most = statement.bind(count(count_max))?;
+    let (ints, texts) = (RECORD[0].join(", "), RECORD[1].join(", "));
+    let bytes = format!("{}, c.payload, NULL::bytea", RECORD[2].join(", "));
+    statement.push(&format!(
+        "SELECT 0, {ints}, {texts}, {bytes}, c.committed_at FROM changes c
+         JOIN records r ON r.space = {space_id} AND r.id = c.record
+         LEFT JOIN replicas p ON p.space = {space_id} AND p.id = c.replica
+         WHERE c.space = {space_id} AND c.seq > {after} ORDER BY c.seq LIMIT {most}"
+    ));
+    statement
+        .rows(connection, |row| {
+            let row = Read(row);
+            let (key, change) = (row.key(1, 2, policy)?, row.change()?);
+            let committed_at: i64 = row.0.try_get("committed_at").map_err(failed)?;
+            Ok(LoggedChange {
+                seq: change.state.seq,
+                key,
+                prev: change.prev,
+                base: change.base,
+                op: change.state.op,
+                origin: change.origin,
+                verdict: change.verdict,
+                replica: change.state.stamp.replica,
+                written_at: change.state.written_at,
+                committed_at: ServerTime::from_micros(committed_at),
+                payload: row.bytes(2)?.unwrap_or_default().to_vec(),
+            })
+        })
+        .await
+}

@@ -1,0 +1,283 @@
+//! The same logs in PostgreSQL, for several nodes at once.
+//!
+//! A request is decided on what was read of its space in one statement, and what it writes goes in one other, which
+//! writes only if the space is still at the version that was decided on; otherwise it is read and decided again. So no
+//! lock is held while a node thinks, and none is left behind by a node that is gone. Nodes keep nothing that another
+//! needs: `docs/adr/0008` has the reasons.
+
+mod absorb;
+mod accounts;
+mod bus;
+mod check;
+mod connection;
+mod draft;
+mod exchange;
+mod generation;
+mod line;
+mod load;
+mod loaded;
+mod pending;
+mod schema;
+mod statement;
+mod wants;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use sqlx::{PgConnection, PgPool, Row as _};
+use tombolo_core::{Cursor, Env, Policy, Resume, Seq, ServerTime, SpaceId};
+
+use crate::columns::seq_of;
+use crate::{
+    Bus, CheckReport, Elsewhere, Exchange, Exchanged, LoggedChange, Logs, Policies, Progress, Reply, SpaceAddress, StoreError, Upkeep,
+};
+pub use connection::{Url, UrlError};
+use connection::{acquire, failed};
+use exchange::{Job, Outcome};
+use generation::Present;
+use line::Lines;
+use statement::Statement;
+
+/// Spaces whose number is remembered, about 60 bytes each.
+const SPACES_MAX: usize = 100_000;
+
+/// How a node uses the database.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where it is.
+    pub url: Url,
+    /// Where notifications are listened for, when `url` leads through something that passes none on.
+    pub listen_url: Option<Url>,
+    /// Connections that this node opens at most, besides the one for notifications.
+    pub connections_max: u32,
+}
+
+impl Options {
+    /// Connections of a node, unless it is said otherwise. More than a database server has processors only wait there
+    /// for each other; a server allows 100 in all by default.
+    pub const CONNECTIONS: u32 = 16;
+
+    /// The usual ones.
+    #[must_use]
+    pub const fn new(url: Url) -> Self {
+        Self { url, listen_url: None, connections_max: Self::CONNECTIONS }
+    }
+}
+
+/// A store in a PostgreSQL database, which other nodes may use at the same time.
+pub struct Postgres {
+    pool: PgPool,
+    env: Arc<dyn Env>,
+    /// The generation of the run of the database that was last met.
+    present: Mutex<Option<Present>>,
+    spaces: Mutex<HashMap<SpaceAddress, SpaceId>>,
+    lines: Lines<Job, Outcome>,
+    bus: bus::PostgresBus,
+    /// Calls so far: a node that serves nobody need not ask whether credentials changed.
+    calls: AtomicU64,
+    looked: Mutex<bus::Looked>,
+}
+
+impl std::fmt::Debug for Postgres {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Postgres").finish_non_exhaustive()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Postgres {
+    /// Connects to the database and brings its schema up to this version.
+    ///
+    /// To be called within a tokio runtime, which has to outlive the store.
+    ///
+    /// # Errors
+    /// [`StoreError::Newer`] when a later version wrote it; [`StoreError::Unreachable`] when it cannot be reached.
+    pub async fn open(options: Options, env: Arc<dyn Env>) -> Result<Self, StoreError> {
+        let pool = connection::pool(&options.url, options.connections_max);
+        schema::migrate(&mut *acquire(&pool).await?).await?;
+        let mut node = [0; 8];
+        env.fill_random(&mut node);
+        let bus = bus::PostgresBus::new(pool.clone(), options.listen_url.unwrap_or(options.url), u64::from_be_bytes(node));
+        Ok(Self {
+            pool,
+            env,
+            present: Mutex::default(),
+            spaces: Mutex::default(),
+            lines: Lines::default(),
+            bus,
+            calls: AtomicU64::new(0),
+            looked: Mutex::default(),
+        })
+    }
+
+    /// The generation of this run of the database.
+    async fn present(&self, connection: &mut PgConnection) -> Result<Present, StoreError> {
+        if let Some(present) = *lock(&self.present) {
+            return Ok(present);
+        }
+        let present = generation::present(connection, &*self.env).await?;
+        *lock(&self.present) = Some(present);
+        Ok(present)
+    }
+
+    /// Forgets what was known of the database: it is another run of it, or another one.
+    fn forget(&self) {
+        tracing::warn!("the database was restarted or replaced: what was remembered of it is read again");
+        *lock(&self.present) = None;
+        lock(&self.spaces).clear();
+        lock(&self.looked).is_replaced = true;
+    }
+
+    fn note_call(&self) {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn known_space(&self, address: SpaceAddress) -> Option<SpaceId> {
+        lock(&self.spaces).get(&address).copied()
+    }
+
+    /// The number of a space, which is made when it is missing and `is_to_be` says when.
+    async fn space(
+        &self,
+        connection: &mut PgConnection,
+        address: SpaceAddress,
+        is_to_be: Option<ServerTime>,
+    ) -> Result<Option<SpaceId>, StoreError> {
+        if let Some(space) = self.known_space(address) {
+            return Ok(Some(space));
+        }
+        let mut found = find_space(connection, address).await?;
+        if let (None, Some(now)) = (found, is_to_be) {
+            let sql = "INSERT INTO spaces (owner, purpose, created_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
+            let insert = sqlx::query(sql).bind(address.owner.get()).bind(address.purpose.as_str()).bind(now.micros());
+            insert.execute(&mut *connection).await.map_err(failed)?;
+            found = find_space(connection, address).await?;
+        }
+        if let Some(space) = found {
+            let mut spaces = lock(&self.spaces);
+            if spaces.len() >= SPACES_MAX {
+                spaces.clear();
+            }
+            spaces.insert(address, space);
+        }
+        Ok(found)
+    }
+
+    async fn logged(
+        &self,
+        address: SpaceAddress,
+        policy: Arc<dyn Policy>,
+        after: Seq,
+        count_max: usize,
+    ) -> Result<Vec<LoggedChange>, StoreError> {
+        let mut connection = acquire(&self.pool).await?;
+        let Some(space) = self.space(&mut connection, address, None).await? else { return Ok(Vec::new()) };
+        load::changes(&mut connection, space, &*policy, after, count_max).await
+    }
+}
+
+async fn find_space(connection: &mut PgConnection, address: SpaceAddress) -> Result<Option<SpaceId>, StoreError> {
+    let mut statement = Statement::default();
+    let (owner, purpose) = (statement.bind(address.owner.get())?, statement.bind(address.purpose.as_str())?);
+    statement.push(&format!("SELECT id FROM spaces WHERE owner = {owner} AND purpose = {purpose}"));
+    let found = statement.rows(connection, |row| row.try_get(0).map(SpaceId::new).map_err(failed)).await?;
+    Ok(found.first().copied())
+}
+
+impl Logs for Postgres {
+    fn exchange(&self, request: Exchange) -> Reply<'_, Exchanged> {
+        self.note_call();
+        Box::pin(self.run(request))
+    }
+
+    fn changes<'a>(
+        &'a self,
+        address: SpaceAddress,
+        policy: &'a Arc<dyn Policy>,
+        after: Seq,
+        count_max: usize,
+    ) -> Reply<'a, Vec<LoggedChange>> {
+        Box::pin(self.logged(address, Arc::clone(policy), after, count_max))
+    }
+
+    fn heads<'a>(&'a self, spaces: &'a [SpaceAddress]) -> Reply<'a, Vec<Seq>> {
+        Box::pin(async move {
+            let sql = "SELECT coalesce(s.head_seq, 0) FROM unnest($1::int8[], $2::text[]) WITH ORDINALITY
+                           w(owner, purpose, place)
+                       LEFT JOIN spaces s ON s.owner = w.owner AND s.purpose = w.purpose ORDER BY w.place";
+            let (owners, purposes): (Vec<i64>, Vec<&str>) =
+                spaces.iter().map(|space| (space.owner.get(), space.purpose.as_str())).unzip();
+            let select = sqlx::query(sql).bind(owners).bind(purposes);
+            let rows = select.fetch_all(&mut *acquire(&self.pool).await?).await.map_err(failed)?;
+            let read = |row: &sqlx::postgres::PgRow| {
+                let head: i64 = row.try_get(0).map_err(failed)?;
+                seq_of(head).ok_or_else(|| StoreError::Corrupt("a space's head is negative".to_owned()))
+            };
+            rows.iter().map(read).collect()
+        })
+    }
+
+    fn head(&self, address: SpaceAddress) -> Reply<'_, Cursor> {
+        Box::pin(async move {
+            let mut connection = acquire(&self.pool).await?;
+            let generation = self.present(&mut connection).await?.id;
+            let space = self.space(&mut connection, address, None).await?;
+            let (_, seq) = generation::line(&mut connection, space).await?;
+            Ok(Cursor { generation, seq })
+        })
+    }
+
+    fn resume(&self, address: SpaceAddress, cursor: Cursor) -> Reply<'_, Resume> {
+        Box::pin(async move {
+            let mut connection = acquire(&self.pool).await?;
+            self.present(&mut connection).await?;
+            let space = self.space(&mut connection, address, None).await?;
+            let (line, head) = generation::line(&mut connection, space).await?;
+            Ok(tombolo_core::resume(cursor, &line, head))
+        })
+    }
+}
+
+impl Upkeep for Postgres {
+    fn ready(&self) -> Reply<'_, ()> {
+        Box::pin(async move {
+            let mut connection = acquire(&self.pool).await?;
+            let sql = "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::bool";
+            let row = sqlx::query(sql).fetch_one(&mut *connection).await.map_err(failed)?;
+            match row.try_get(0).map_err(failed)? {
+                false => Ok(()),
+                true => Err(StoreError::Unreachable("the database takes no writes: it is a standby".into())),
+            }
+        })
+    }
+
+    fn changed_elsewhere(&self) -> Reply<'_, Elsewhere> {
+        Box::pin(self.look())
+    }
+
+    fn bus(&self) -> &dyn Bus {
+        self.bus()
+    }
+
+    fn tend(&self) -> Reply<'_, ()> {
+        Box::pin(async move {
+            self.bus.tend().await;
+            Ok(())
+        })
+    }
+
+    fn check(&self, policies: Policies, progress: Progress) -> Reply<'_, CheckReport> {
+        Box::pin(async move { check::check(&mut *acquire(&self.pool).await?, &policies, progress).await })
+    }
+
+    fn close(&self) -> Reply<'_, ()> {
+        Box::pin(async move {
+            self.pool.close().await;
+            Ok(())
+        })
+    }
+}

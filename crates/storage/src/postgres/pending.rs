@@ -1,0 +1,473 @@
+//! What a transaction writes to a space, and its one statement.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sqlx::postgres::PgConnection;
+use tombolo_core::{CollectionName, Instant, RecordKey, RecordName, ReplicaName, Seq, ServerTime, SpaceId, UserId, limits};
+
+use super::draft::is_time_to_prune;
+use super::statement::Statement;
+use crate::columns::{
+    checksum_of, count, encode_pages, int, op_code, origin_code, small, verdict_code, whole_millis,
+};
+use crate::ledger::{Change, End, IssuedCursor, RecordRow, Replica, ReplicaRow, Traffic};
+use crate::{Refused, StoreError};
+
+/// A change with all that is stored of it.
+#[derive(Debug)]
+pub(super) struct Logged {
+    pub(super) change: Change,
+    pub(super) record: RecordRow,
+    pub(super) replica: Option<ReplicaRow>,
+    pub(super) committed_at: ServerTime,
+    pub(super) payload: Option<Vec<u8>>,
+}
+
+/// A record that was not there.
+#[derive(Debug)]
+pub(super) struct NewRecord {
+    pub(super) key: RecordKey,
+    pub(super) rank: usize,
+    pub(super) seq: Seq,
+}
+
+/// A value that only one record may have.
+type Unique = (CollectionName, Vec<u8>);
+
+/// What is to be written.
+#[derive(Debug)]
+pub(super) struct Pending {
+    pub(super) end: End,
+    pub(super) generation: i64,
+    pub(super) last_record: i64,
+    pub(super) last_replica: i64,
+    /// Where this generation takes over, at its first change here.
+    pub(super) fork: Option<Seq>,
+    pub(super) changes: Vec<Logged>,
+    pub(super) records: BTreeMap<RecordRow, NewRecord>,
+    pub(super) heads: BTreeMap<RecordRow, Seq>,
+    /// With the time at which one was added, when it was now.
+    pub(super) replicas: BTreeMap<ReplicaRow, (ReplicaName, Replica, Option<ServerTime>)>,
+    pub(super) evicted: BTreeSet<ReplicaRow>,
+    pub(super) cursors: BTreeMap<(ReplicaRow, Instant), IssuedCursor>,
+    pub(super) traffic: BTreeMap<(ReplicaRow, RecordRow), Traffic>,
+    /// From what to what, and whether it is there now.
+    pub(super) references: BTreeMap<(RecordRow, RecordRow), bool>,
+    pub(super) aliases: BTreeMap<RecordKey, Option<(RecordName, i64)>>,
+    pub(super) uniques: BTreeMap<RecordRow, Option<Unique>>,
+    pub(super) refusals: Vec<(ReplicaName, Refused, ServerTime)>,
+}
+
+impl Default for Pending {
+    fn default() -> Self {
+        Self {
+            end: End { seq: Seq::ZERO, committed_at: ServerTime::from_micros(0) },
+            generation: 0,
+            last_record: 0,
+            last_replica: 0,
+            fork: None,
+            changes: Vec::new(),
+            records: BTreeMap::new(),
+            heads: BTreeMap::new(),
+            replicas: BTreeMap::new(),
+            evicted: BTreeSet::new(),
+            cursors: BTreeMap::new(),
+            traffic: BTreeMap::new(),
+            references: BTreeMap::new(),
+            aliases: BTreeMap::new(),
+            uniques: BTreeMap::new(),
+            refusals: Vec::new(),
+        }
+    }
+}
+
+/// A statement whose parts write only if its first part found the space at the version that was decided on.
+struct Write {
+    statement: Statement,
+    parts: usize,
+}
+
+/// Values of one column, row by row.
+type Column<T> = Vec<T>;
+
+impl Write {
+    fn part(&mut self, sql: &str) {
+        let n = self.parts;
+        self.parts += 1;
+        self.statement.push(&format!(", w{n} AS ({sql})"));
+    }
+}
+
+fn bytes(instant: Instant) -> Vec<u8> {
+    instant.to_bytes().to_vec()
+}
+
+/// PostgreSQL's text holds no zero byte; what a device sent may.
+fn without_zero(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}
+
+impl Pending {
+    /// Writes it in one statement, which is a transaction by itself: the space's row is locked for as long as that runs,
+    /// and by nobody who is still deciding. `false`, and nothing is written, when the space is no longer at `version`.
+    ///
+    /// What waits for the disk at the commit is the database's setting, but for one: a database that acknowledges before
+    /// its disk does is made to wait here.
+    pub(super) async fn write(
+        &self,
+        connection: &mut PgConnection,
+        space: SpaceId,
+        actor: UserId,
+        version: i64,
+    ) -> Result<bool, StoreError> {
+        let mut write = Write { statement: Statement::default(), parts: 0 };
+        let s = &mut write.statement;
+        let (id, version) = (s.bind(space.get())?, s.bind(version)?);
+        let (head, time) = (s.bind(int(self.end.seq))?, s.bind(self.end.committed_at.micros())?);
+        let (generation, record) = (s.bind(self.generation)?, s.bind(self.last_record)?);
+        let replica = s.bind(self.last_replica)?;
+        s.push(&format!(
+            "WITH g AS (UPDATE spaces SET head_seq = {head}, head_time = {time}, generation = {generation},
+                 last_record = {record}, last_replica = {replica}, version = version + 1
+             WHERE id = {id} AND version = {version} RETURNING CASE current_setting('synchronous_commit')
+                 WHEN 'off' THEN set_config('synchronous_commit', 'on', true) END)"
+        ));
+        self.log(&mut write, actor)?;
+        self.records(&mut write)?;
+        self.replicas(&mut write)?;
+        self.exchanged(&mut write)?;
+        self.relations(&mut write)?;
+        self.refusals(&mut write, actor)?;
+        write.statement.push(" SELECT 1 FROM g");
+        let found = write.statement.rows(connection, |_| Ok(())).await?;
+        Ok(!found.is_empty())
+    }
+
+    fn log(&self, write: &mut Write, actor: UserId) -> Result<(), StoreError> {
+        if let Some(fork) = self.fork {
+            let s = &mut write.statement;
+            let (generation, seq) = (s.bind(self.generation)?, s.bind(int(fork))?);
+            write.part(&format!(
+                "INSERT INTO forks (space, generation, seq) SELECT $1, {generation}, {seq} FROM g ON CONFLICT DO NOTHING"
+            ));
+        }
+        if self.changes.is_empty() {
+            return Ok(());
+        }
+        let all = &self.changes;
+        let stamps: Result<Column<i64>, _> =
+            all.iter().map(|one| i64::try_from(one.change.state.stamp.at.nanos())).collect();
+        let stamps = stamps.map_err(|_| StoreError::Internal("a stamp is beyond 2262".to_owned()))?;
+        let ints = |value: fn(&Logged) -> i64| -> Column<i64> { all.iter().map(value).collect() };
+        let maybe = |value: fn(&Logged) -> Option<i64>| -> Column<Option<i64>> { all.iter().map(value).collect() };
+        let s = &mut write.statement;
+        let columns = [
+            s.bind(ints(|one| int(one.change.state.seq)))?,
+            s.bind(ints(|one| one.record.0))?,
+            s.bind(maybe(|one| one.change.prev.map(int)))?,
+            s.bind(maybe(|one| one.change.base.map(int)))?,
+            s.bind(ints(|one| one.committed_at.micros()))?,
+            s.bind(all.iter().map(|one| bytes(one.change.state.written_at)).collect::<Column<_>>())?,
+            s.bind(stamps)?,
+            s.bind(ints(|one| whole_millis(one.change.state.public_at)))?,
+            s.bind(maybe(|one| one.replica.map(|replica| replica.0)))?,
+            s.bind(ints(|one| op_code(one.change.state.op)))?,
+            s.bind(ints(|one| origin_code(one.change.origin)))?,
+            s.bind(ints(|one| verdict_code(one.change.verdict)))?,
+            s.bind(all.iter().map(|one| one.change.state.digest.to_bytes().to_vec()).collect::<Column<_>>())?,
+            s.bind(ints(|one| checksum_of(one.payload.as_deref()).into()))?,
+            s.bind(all.iter().map(|one| one.payload.as_deref()).collect::<Column<_>>())?,
+        ];
+        let (actor, columns) = (s.bind(actor.get())?, columns.join(", "));
+        write.part(&format!(
+            "INSERT INTO changes (space, actor, seq, record, prev, base, committed_at, written_at, stamp_at, public_at,
+                 replica, op, origin, verdict, digest, checksum, payload)
+             SELECT $1, {actor}, n.* FROM g, unnest({columns}) n"
+        ));
+        Ok(())
+    }
+
+    fn records(&self, write: &mut Write) -> Result<(), StoreError> {
+        if !self.records.is_empty() {
+            let s = &mut write.statement;
+            let columns = [
+                s.bind(self.records.keys().map(|row| row.0).collect::<Column<_>>())?,
+                s.bind(self.records.values().map(|new| new.key.collection.as_str()).collect::<Column<_>>())?,
+                s.bind(self.records.values().map(|new| new.key.name.as_str()).collect::<Column<_>>())?,
+                s.bind(self.records.values().map(|new| small(new.rank)).collect::<Column<_>>())?,
+                s.bind(self.records.values().map(|new| int(new.seq)).collect::<Column<_>>())?,
+            ]
+            .join(", ");
+            write.part(&format!(
+                "INSERT INTO records (space, id, collection, name, rank, seq) SELECT $1, n.* FROM g, unnest({columns}) n"
+            ));
+        }
+        if !self.heads.is_empty() {
+            let s = &mut write.statement;
+            let rows = s.bind(self.heads.keys().map(|row| row.0).collect::<Column<_>>())?;
+            let seqs = s.bind(self.heads.values().copied().map(int).collect::<Column<_>>())?;
+            write.part(&format!(
+                "UPDATE records r SET seq = n.seq FROM g, unnest({rows}, {seqs}) n(id, seq)
+                 WHERE r.space = $1 AND r.id = n.id"
+            ));
+        }
+        Ok(())
+    }
+
+    fn replicas(&self, write: &mut Write) -> Result<(), StoreError> {
+        let (added, changed): (Vec<_>, Vec<_>) = self.replicas.iter().partition(|(_, (_, _, at))| at.is_some());
+        for (all, is_new) in [(added, true), (changed, false)] {
+            if all.is_empty() {
+                continue;
+            }
+            let s = &mut write.statement;
+            let rows = s.bind(all.iter().map(|(row, _)| row.0).collect::<Column<_>>())?;
+            let names = s.bind(all.iter().map(|(_, (name, ..))| name.as_str()).collect::<Column<_>>())?;
+            let home = |replica: &Replica| replica.home.as_ref().map(|home| home.as_str().to_owned());
+            let homes = s.bind(all.iter().map(|(_, (_, replica, _))| home(replica)).collect::<Column<_>>())?;
+            let floor = |replica: &Replica| replica.floor.map(whole_millis);
+            let floors = s.bind(all.iter().map(|(_, (_, replica, _))| floor(replica)).collect::<Column<_>>())?;
+            let added_at = |at: &Option<ServerTime>| at.map_or(0, ServerTime::micros);
+            let times = s.bind(all.iter().map(|(_, (.., at))| added_at(at)).collect::<Column<_>>())?;
+            let from = format!("FROM g, unnest({rows}, {names}, {homes}, {floors}, {times}) n(id, name, home, floor, at)");
+            write.part(&if is_new {
+                format!(
+                    "INSERT INTO replicas (space, id, name, home, floor, added_at)
+                     SELECT $1, n.id, n.name, n.home, n.floor, n.at {from}"
+                )
+            } else {
+                format!("UPDATE replicas r SET home = n.home, floor = n.floor {from} WHERE r.space = $1 AND r.id = n.id")
+            });
+        }
+        if !self.evicted.is_empty() {
+            let rows = write.statement.bind(self.evicted.iter().map(|row| row.0).collect::<Column<_>>())?;
+            for (table, column) in [("traffic", "replica"), ("cursors", "replica"), ("replicas", "id")] {
+                write.part(&format!(
+                    "DELETE FROM {table} t USING g WHERE t.space = $1 AND t.{column} = ANY ({rows})"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Cursors that were given out or acknowledged, and instants that went out or came in.
+    fn exchanged(&self, write: &mut Write) -> Result<(), StoreError> {
+        if !self.cursors.is_empty() {
+            let all: Vec<(&ReplicaRow, &IssuedCursor)> =
+                self.cursors.iter().map(|((replica, _), cursor)| (replica, cursor)).collect();
+            let pages = |cursor: &IssuedCursor| Some(encode_pages(cursor.coverage.pages())).filter(|p| !p.is_empty());
+            let s = &mut write.statement;
+            let columns = [
+                s.bind(all.iter().map(|(replica, _)| replica.0).collect::<Column<_>>())?,
+                s.bind(all.iter().map(|(_, cursor)| whole_millis(cursor.token)).collect::<Column<_>>())?,
+                s.bind(all.iter().map(|(_, cursor)| cursor.parent.map(whole_millis)).collect::<Column<_>>())?,
+                s.bind(all.iter().map(|(_, cursor)| cursor.alias.map(bytes)).collect::<Column<_>>())?,
+                s.bind(all.iter().map(|(_, cursor)| i64::from(cursor.polled)).collect::<Column<_>>())?,
+                s.bind(all.iter().map(|(_, cursor)| int(cursor.coverage.complete_to())).collect::<Column<_>>())?,
+                s.bind(all.iter().map(|(_, cursor)| int(cursor.coverage.snapshot())).collect::<Column<_>>())?,
+                s.bind(all.iter().map(|(_, cursor)| pages(cursor)).collect::<Column<_>>())?,
+            ]
+            .join(", ");
+            write.part(&format!(
+                "INSERT INTO cursors (space, replica, token, parent, alias, polled, complete, snapshot, pages)
+                 SELECT $1, n.* FROM g, unnest({columns}) n
+                 ON CONFLICT (space, replica, token) DO UPDATE SET alias = excluded.alias, polled = excluded.polled"
+            ));
+            self.prune_cursors(write)?;
+        }
+        if self.traffic.is_empty() {
+            return Ok(());
+        }
+        let all: Vec<_> = self.traffic.iter().collect();
+        let s = &mut write.statement;
+        let columns = [
+            s.bind(all.iter().map(|((replica, _), _)| replica.0).collect::<Column<_>>())?,
+            s.bind(all.iter().map(|((_, record), _)| record.0).collect::<Column<_>>())?,
+            s.bind(all.iter().map(|(_, traffic)| bytes(traffic.greatest)).collect::<Column<_>>())?,
+            s.bind(all.iter().map(|(_, traffic)| bytes(traffic.last)).collect::<Column<_>>())?,
+            s.bind(all.iter().map(|(_, traffic)| traffic.held.map(bytes)).collect::<Column<_>>())?,
+            s.bind(all.iter().map(|(_, traffic)| traffic.held_under.map(whole_millis)).collect::<Column<_>>())?,
+            s.bind(all.iter().map(|(_, traffic)| traffic.tombstone.map(bytes)).collect::<Column<_>>())?,
+            s.bind(all.iter().map(|(_, traffic)| traffic.upload.map(|up| int(up.seq))).collect::<Column<_>>())?,
+            s.bind(
+                all.iter()
+                    .map(|(_, traffic)| traffic.upload.and_then(|up| up.under).map(whole_millis))
+                    .collect::<Column<_>>(),
+            )?,
+        ]
+        .join(", ");
+        // A page may be read before another request of the same device is judged, and noted after it.
+        let is_later = "coalesce(t.upload, 0) > coalesce(excluded.upload, 0)";
+        write.part(&format!(
+            "INSERT INTO traffic AS t
+                 (space, replica, record, greatest, last, held, held_under, tombstone, upload, upload_under)
+             SELECT $1, n.* FROM g, unnest({columns}) n
+             ON CONFLICT (space, replica, record) DO UPDATE SET greatest = greatest(t.greatest, excluded.greatest),
+                 last = excluded.last, held = excluded.held, held_under = excluded.held_under,
+                 tombstone = coalesce(excluded.tombstone, t.tombstone),
+                 upload_under = CASE WHEN {is_later} THEN t.upload_under ELSE excluded.upload_under END,
+                 upload = CASE WHEN {is_later} THEN t.upload ELSE excluded.upload END"
+        ));
+        Ok(())
+    }
+
+    fn prune_cursors(&self, write: &mut Write) -> Result<(), StoreError> {
+        let due: BTreeSet<i64> =
+            self.cursors.keys().filter(|(_, token)| is_time_to_prune(*token)).map(|(replica, _)| replica.0).collect();
+        if due.is_empty() {
+            return Ok(());
+        }
+        let s = &mut write.statement;
+        let (replicas, kept) = (s.bind(due.into_iter().collect::<Column<_>>())?, s.bind(count(limits::CURSORS_MAX))?);
+        // One statement must not write a row and delete it.
+        let tokens = s.bind(self.cursors.keys().map(|(_, token)| whole_millis(*token)).collect::<Column<_>>())?;
+        write.part(&format!(
+            "DELETE FROM cursors c USING g, unnest({replicas}) n(replica)
+             WHERE c.space = $1 AND c.replica = n.replica AND c.token <> ALL ({tokens}) AND c.token <=
+                 (SELECT token FROM cursors o WHERE o.space = $1 AND o.replica = n.replica
+                  ORDER BY token DESC LIMIT 1 OFFSET {kept})"
+        ));
+        Ok(())
+    }
+
+    /// References, other names, and values that only one may have.
+    fn relations(&self, write: &mut Write) -> Result<(), StoreError> {
+        for is_there in [false, true] {
+            let (sources, targets): (Column<i64>, Column<i64>) =
+                self.references.iter().filter(|(_, there)| **there == is_there).map(|((s, t), _)| (s.0, t.0)).unzip();
+            if sources.is_empty() {
+                continue;
+            }
+            let s = &mut write.statement;
+            let from = format!("unnest({}, {}) n(source, target)", s.bind(sources)?, s.bind(targets)?);
+            write.part(&if is_there {
+                format!("INSERT INTO refs (space, source, target) SELECT $1, n.* FROM g, {from} ON CONFLICT DO NOTHING")
+            } else {
+                format!(
+                    "DELETE FROM refs f USING g, {from}
+                     WHERE f.space = $1 AND f.source = n.source AND f.target = n.target"
+                )
+            });
+        }
+        self.aliases(write)?;
+        self.uniques(write)
+    }
+
+    fn aliases(&self, write: &mut Write) -> Result<(), StoreError> {
+        let (kept, gone): (Vec<_>, Vec<_>) = self.aliases.iter().partition(|(_, alias)| alias.is_some());
+        for (all, is_there) in [(gone, false), (kept, true)] {
+            if all.is_empty() {
+                continue;
+            }
+            let of = |alias: &Option<(RecordName, i64)>| alias.clone().map(|(of, _)| of.as_str().to_owned());
+            let place = |alias: &Option<(RecordName, i64)>| alias.as_ref().map(|(_, ordinal)| *ordinal);
+            let s = &mut write.statement;
+            let columns = [
+                s.bind(all.iter().map(|(key, _)| key.collection.as_str()).collect::<Column<_>>())?,
+                s.bind(all.iter().map(|(key, _)| key.name.as_str()).collect::<Column<_>>())?,
+                s.bind(all.iter().map(|(_, alias)| of(alias)).collect::<Column<_>>())?,
+                s.bind(all.iter().map(|(_, alias)| place(alias)).collect::<Column<_>>())?,
+            ]
+            .join(", ");
+            let from = format!("unnest({columns}) n(collection, name, canonical, ordinal)");
+            write.part(&if is_there {
+                format!(
+                    "INSERT INTO aliases (space, collection, name, canonical, ordinal) SELECT $1, n.* FROM g, {from}
+                     ON CONFLICT (space, collection, name) DO UPDATE SET canonical = excluded.canonical"
+                )
+            } else {
+                format!(
+                    "DELETE FROM aliases a USING g, {from}
+                     WHERE a.space = $1 AND a.collection = n.collection AND a.name = n.name"
+                )
+            });
+        }
+        Ok(())
+    }
+
+    fn uniques(&self, write: &mut Write) -> Result<(), StoreError> {
+        if self.uniques.is_empty() {
+            return Ok(());
+        }
+        let held: BTreeMap<(&str, Vec<u8>), i64> = self
+            .uniques
+            .iter()
+            .filter_map(|(record, held)| {
+                let (collection, value) = held.as_ref()?;
+                Some(((collection.as_str(), value.clone()), record.0))
+            })
+            .collect();
+        let s = &mut write.statement;
+        let records = s.bind(self.uniques.keys().map(|record| record.0).collect::<Column<_>>())?;
+        let columns = [
+            s.bind(held.keys().map(|(collection, _)| *collection).collect::<Column<_>>())?,
+            s.bind(held.keys().map(|(_, value)| value.as_slice()).collect::<Column<_>>())?,
+            s.bind(held.values().copied().collect::<Column<_>>())?,
+        ]
+        .join(", ");
+        let from = format!("unnest({columns}) n(collection, value, record)");
+        // What is written below must not be deleted by the same statement.
+        write.part(&format!(
+            "DELETE FROM uniques u USING g WHERE u.space = $1 AND u.record = ANY ({records}) AND NOT EXISTS
+                 (SELECT 1 FROM {from} WHERE n.collection = u.collection AND n.value = u.value)"
+        ));
+        if !held.is_empty() {
+            write.part(&format!(
+                "INSERT INTO uniques (space, collection, value, record) SELECT $1, n.* FROM g, {from}
+                 ON CONFLICT (space, collection, value) DO UPDATE SET record = excluded.record"
+            ));
+        }
+        Ok(())
+    }
+
+    fn refusals(&self, write: &mut Write, actor: UserId) -> Result<(), StoreError> {
+        if self.refusals.is_empty() {
+            return Ok(());
+        }
+        let mut all: BTreeMap<[String; 4], (usize, i64)> = BTreeMap::new();
+        for (place, (device, refused, at)) in self.refusals.iter().enumerate() {
+            let Refused { record, kind, reason } = refused;
+            all.insert([device.as_str(), record, kind, reason].map(without_zero), (place, at.micros()));
+        }
+        let mut all: Vec<_> = all.into_iter().collect();
+        all.sort_unstable_by_key(|(_, (place, _))| *place);
+        let s = &mut write.statement;
+        let mut columns = Vec::new();
+        for place in 0..4 {
+            columns.push(s.bind(all.iter().map(|(texts, _)| texts[place].clone()).collect::<Column<_>>())?);
+        }
+        columns.push(s.bind(all.iter().map(|(_, (_, at))| *at).collect::<Column<_>>())?);
+        let (actor, columns) = (s.bind(actor.get())?, columns.join(", "));
+        write.part(&format!(
+            "INSERT INTO refusals AS r (user_id, device, record, kind, reason, at)
+             SELECT {actor}, n.device, n.record, n.kind, n.reason, n.at
+             FROM g, unnest({columns}) WITH ORDINALITY n(device, record, kind, reason, at, place) ORDER BY n.place
+             ON CONFLICT (user_id, device, record, kind, reason) DO UPDATE SET at = excluded.at,
+                 id = nextval(pg_get_serial_sequence('refusals', 'id'))"
+        ));
+        Ok(())
+    }
+
+    /// Forgets the oldest refusals beyond the limit. A statement of its own: one that also writes them could meet a row
+    /// twice.
+    pub(super) async fn prune_refusals(&self, connection: &mut PgConnection, actor: UserId) -> Result<(), StoreError> {
+        if self.refusals.is_empty() {
+            return Ok(());
+        }
+        let mut statement = Statement::default();
+        let (actor, kept) = (statement.bind(actor.get())?, statement.bind(count(limits::REFUSALS_MAX))?);
+        statement.push(&format!(
+            "DELETE FROM refusals WHERE user_id = {actor} AND id <=
+                 (SELECT id FROM refusals WHERE user_id = {actor} ORDER BY id DESC LIMIT 1 OFFSET {kept})"
+        ));
+        statement.execute(connection).await.map(drop)
+    }
+
+    /// Leaves out what was to be written of replicas that are forgotten.
+    pub(super) fn leave_out_evicted(&mut self) {
+        let evicted = &self.evicted;
+        self.cursors.retain(|(replica, _), _| !evicted.contains(replica));
+        self.traffic.retain(|(replica, _), _| !evicted.contains(replica));
+        self.replicas.retain(|replica, _| !evicted.contains(replica));
+    }
+}

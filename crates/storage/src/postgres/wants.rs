@@ -1,0 +1,109 @@
+//! What has to be read of a space before a request can be decided.
+
+use std::collections::BTreeSet;
+
+use tombolo_core::{CollectionName, Digest, Instant, Policy, RecordKey, ReplicaName, Seq};
+
+use crate::ledger::{RecordRow, ReplicaRow};
+use crate::{Action, Exchange};
+
+/// What is to be read. A request says most of it beforehand; what only its decision shows to be needed is noted by the
+/// draft that met the gap, read, and the decision is made again from the beginning: it is pure, and takes microseconds.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Wants {
+    /// Replicas, each with its newest cursor.
+    pub(super) replicas: BTreeSet<ReplicaName>,
+    /// Cursors by the time that was given out, by the replica's name.
+    pub(super) presented: BTreeSet<(ReplicaName, i64)>,
+    /// Records with their heads and what they refer to.
+    pub(super) keys: BTreeSet<RecordKey>,
+    /// What was exchanged with a replica for a record, by their names.
+    pub(super) exchanged: BTreeSet<(ReplicaName, RecordKey)>,
+    /// The other names of records: all of them.
+    pub(super) aliases: bool,
+    /// Who holds a value that only one record may have.
+    pub(super) uniques: BTreeSet<(CollectionName, Vec<u8>)>,
+    /// Cursors by the time that was given out.
+    pub(super) tokens: BTreeSet<(ReplicaRow, i64)>,
+    /// Cursors by what the replica's clock made of that time.
+    pub(super) cursor_aliases: BTreeSet<(ReplicaRow, Instant)>,
+    /// All cursors of a replica.
+    pub(super) all_cursors: BTreeSet<ReplicaRow>,
+    /// What was exchanged, by rows.
+    pub(super) traffic: BTreeSet<(ReplicaRow, RecordRow)>,
+    /// Changes, each with some of its record's preceding ones.
+    pub(super) chains: BTreeSet<Seq>,
+    /// Contents of changes, each with those of some preceding ones.
+    pub(super) payloads: BTreeSet<Seq>,
+    /// What refers to a record, with its heads and contents.
+    pub(super) referrers: BTreeSet<RecordRow>,
+    /// Heads of a rank after a place, and whose traffic to read with them.
+    pub(super) heads: BTreeSet<(usize, Seq, Option<ReplicaRow>)>,
+    /// Which replicas were unseen for longest.
+    pub(super) ages: bool,
+}
+
+impl Wants {
+    pub(super) fn is_empty(&self) -> bool {
+        let Self {
+            replicas,
+            presented,
+            keys,
+            exchanged,
+            aliases,
+            uniques,
+            tokens,
+            cursor_aliases,
+            all_cursors,
+            traffic,
+            chains,
+            payloads,
+            referrers,
+            heads,
+            ages,
+        } = self;
+        let names = replicas.is_empty() && presented.is_empty() && keys.is_empty() && exchanged.is_empty();
+        let rows = tokens.is_empty() && cursor_aliases.is_empty() && all_cursors.is_empty() && traffic.is_empty();
+        let log = chains.is_empty() && payloads.is_empty() && referrers.is_empty() && heads.is_empty();
+        names && rows && log && uniques.is_empty() && !aliases && !ages
+    }
+
+    /// Adds what `request` is going to ask for. A payload that does not read is met again when it is judged.
+    pub(super) fn foresee(&mut self, request: &Exchange) {
+        let policy = &*request.policy;
+        self.replicas.insert(request.replica.clone());
+        if let Some(token) = request.presented.and_then(crate::columns::to_millis) {
+            self.presented.insert((request.replica.clone(), token));
+        }
+        if request.writes.is_empty() {
+            return;
+        }
+        self.aliases = true;
+        self.keys.extend(policy.home());
+        for write in &request.writes {
+            let key = if write.is_home { policy.home().unwrap_or_else(|| write.key.clone()) } else { write.key.clone() };
+            self.exchanged.insert((request.replica.clone(), key));
+            self.keys.insert(write.key.clone());
+            match &write.action {
+                Action::Put(payload) => self.foresee_content(policy, write.key.collection, payload),
+                Action::Attach { target, .. } => drop(self.keys.insert(target.clone())),
+                Action::Delete => {}
+            }
+        }
+    }
+
+    /// Adds what a content leads to.
+    pub(super) fn foresee_content(&mut self, policy: &dyn Policy, collection: CollectionName, payload: &[u8]) {
+        self.keys.extend(policy.references(collection, payload).unwrap_or_default());
+        let unique = policy.unique(collection, payload).ok().flatten();
+        self.uniques.extend(unique.map(|unique| (collection, unique_key(&unique.key))));
+    }
+}
+
+/// A longer value is known by its digest: a row of an index has 2,700 bytes at most.
+const UNIQUE_BYTES_MAX: usize = 1_024;
+
+/// How a value that only one record may have is kept.
+pub(super) fn unique_key(value: &[u8]) -> Vec<u8> {
+    if value.len() > UNIQUE_BYTES_MAX { Digest::of(value).to_bytes().to_vec() } else { value.to_vec() }
+}
