@@ -40,6 +40,16 @@ impl Failure {
             }
         };
         match store {
+            StoreError::Unreachable(_) => later(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The server cannot reach its database; nothing was lost: sync again in a moment",
+                BUSY_RETRY_SECONDS,
+            ),
+            StoreError::Moved => later(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The server is moving to another database; nothing was lost: sync again in a moment",
+                BUSY_RETRY_SECONDS,
+            ),
             StoreError::Busy | StoreError::Closed | StoreError::InUse => {
                 later(StatusCode::SERVICE_UNAVAILABLE, "The server is busy: sync again in a moment", BUSY_RETRY_SECONDS)
             }

@@ -22,6 +22,9 @@ pub(crate) struct Global {
     /// The data folder
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
+    /// The database: the path of a SQLite file, or postgres://… [default: tombolo.db in the data folder]
+    #[arg(long, global = true, value_name = "PATH|URL")]
+    pub(crate) database: Option<String>,
     /// The configuration file [default: tombolo.toml in the data folder, if there is one]
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
@@ -110,8 +113,9 @@ impl Global {
     /// What the command line says of the configuration; `listen` stands for the key of that name.
     pub(crate) fn overrides(&self, listen: &[String]) -> Overrides {
         let data = self.data.iter().map(|folder| ("--data", "data", folder.to_string_lossy().into_owned()));
+        let database = self.database.iter().map(|database| ("--database", "database", database.clone()));
         let listen = (!listen.is_empty()).then(|| ("--listen", "listen", listen.join(",")));
-        Overrides { file: self.config.clone(), set: self.set.clone(), flags: data.chain(listen).collect() }
+        Overrides { file: self.config.clone(), set: self.set.clone(), flags: data.chain(database).chain(listen).collect() }
     }
 }
 

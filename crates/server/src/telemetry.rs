@@ -29,7 +29,9 @@ pub(crate) fn start(config: LogConfig) {
 /// write what they carry.
 fn filter(level: Option<Level>) -> Targets {
     let ours = level.map_or(LevelFilter::OFF, LevelFilter::from_level);
-    Targets::new().with_default(ours.min(LevelFilter::WARN)).with_target("tombolo", ours)
+    let libraries = ours.min(LevelFilter::WARN);
+    // The database driver's warnings may hold a part of its URL.
+    Targets::new().with_default(libraries).with_target("sqlx", LevelFilter::OFF).with_target("tombolo", ours)
 }
 
 #[cfg(test)]

@@ -178,6 +178,13 @@ impl Keyring {
         live.map(|_| ()).map_err(ServiceError::Store)
     }
 
+    /// Forgets every token that is remembered: to be called when the store may be another one than it was, whose
+    /// numbers mean other people. Each token is then looked up again.
+    pub fn forget(&self) {
+        let dead = self.remembered.begin_epoch().into_iter().collect();
+        self.remembered.forget(&dead);
+    }
+
     /// Writes down when tokens were last used: to be called every now and then, and at the end.
     ///
     /// # Errors

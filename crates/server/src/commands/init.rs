@@ -13,30 +13,33 @@ pub(super) fn run(config: &Config, how: Answers) -> anyhow::Result<()> {
     #[derive(Serialize)]
     struct Answer<'a> {
         data: &'a Path,
-        database: &'a Path,
+        database: String,
         config: &'a Path,
         made: Vec<&'a Path>,
     }
     let (data, database, file) = (&config.data, config.database(), config.data.join(Config::FILE_NAME));
     let mut made: Vec<&Path> = Vec::new();
+    let database_file = database.file();
     if !data.exists() {
         made.push(data);
     }
     folder::make(data)?;
-    if !database.exists() {
-        made.push(&database);
-    }
+    made.extend(database_file.filter(|file| !file.exists()));
     make_database(config)?;
     if folder::write_new(&file, &commented(config))? {
         made.push(&file);
     }
     if how.json {
-        return output::say_json(&Answer { data, database: &database, config: &file, made });
+        return output::say_json(&Answer { data, database: database.to_string(), config: &file, made });
     }
-    for (what, path) in [("data folder", data), ("database", &database), ("configuration file", &file)] {
-        let word = if made.contains(&path.as_path()) { "Made" } else { "Kept" };
+    let all = [("data folder", Some(data.as_path())), ("database", database_file), ("configuration file", Some(&*file))];
+    for (what, path) in all.into_iter().filter_map(|(what, path)| Some((what, path?))) {
+        let word = if made.contains(&path) { "Made" } else { "Kept" };
         let why = if word == "Made" { "" } else { " (it exists)" };
         output::say(format_args!("{word} the {what} {}{why}", path.display()));
+    }
+    if database_file.is_none() {
+        output::say(format_args!("The database {database} is ready."));
     }
     output::say(
         "\nNext steps:\n  1. tombolo token --name laptop   makes a token for a device, and says where to paste it",
@@ -46,9 +49,8 @@ pub(super) fn run(config: &Config, how: Answers) -> anyhow::Result<()> {
 }
 
 fn make_database(config: &Config) -> anyhow::Result<()> {
-    let store = open_store(config, Role::Tool)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-    runtime.block_on(store.close()).map_err(explain)
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async { open_store(config, Role::Tool).await?.close().await.map_err(explain) })
 }
 
 /// A configuration file in which every key is explained and commented out.

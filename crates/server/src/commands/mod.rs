@@ -12,11 +12,12 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use tombolo_core::{Name, ServerTime};
 use tombolo_service::Keyring;
+use tombolo_storage::postgres::{self, Postgres};
 use tombolo_storage::sqlite::{Role, Sqlite};
 use tombolo_storage::{Accounts, Store, StoreError, User};
 
 use crate::cli::{Cli, Command};
-use crate::config::{Config, Environment};
+use crate::config::{Config, Database, Environment};
 use crate::env::SystemEnv;
 use crate::folder;
 
@@ -37,8 +38,8 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Token(args) => on_store(&config, async |desk| token::run(desk, args, how).await),
         Command::User { command } => on_store(&config, async |desk| user::run(desk, command, how).await),
         Command::Refused { user } => on_store(&config, async |desk| refused::run(desk, user, how).await),
-        Command::Check if !config.database().exists() => {
-            bail!("there is no database {}; --data says where to look", config.database().display())
+        Command::Check if config.database().file().is_some_and(|file| !file.exists()) => {
+            bail!("there is no database {}; --data says where to look", config.database())
         }
         Command::Check => on_store(&config, async |desk| check::run(desk, how).await),
     }
@@ -59,20 +60,33 @@ struct Desk<'a> {
 /// Opens the store, works on it, and closes it. The first command makes folder and database, as the server does.
 fn on_store(config: &Config, work: impl AsyncFnOnce(&Desk<'_>) -> anyhow::Result<()>) -> anyhow::Result<()> {
     crate::telemetry::start(config.log);
-    folder::make(&config.data)?;
-    let store = open_store(config, Role::Tool)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().build().context("cannot start")?;
+    make_folder(config)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
     runtime.block_on(async {
-        let desk = Desk { config, store };
+        let desk = Desk { config, store: open_store(config, Role::Tool).await? };
         let done = work(&desk).await;
         done.and(desk.store.close().await.map_err(explain))
     })
 }
 
-fn open_store(config: &Config, role: Role) -> anyhow::Result<Arc<dyn Store>> {
-    let path = config.database();
-    let store = Sqlite::open(&path, role, Arc::new(SystemEnv));
-    Ok(Arc::new(store.with_context(|| format!("cannot open the database {}", path.display()))?))
+/// Makes the data folder, where the database is a file.
+fn make_folder(config: &Config) -> anyhow::Result<()> {
+    if config.database().file().is_some() { folder::make(&config.data) } else { Ok(()) }
+}
+
+/// Opens the store that the configuration names. What lives in a runtime, lives in the present one.
+async fn open_store(config: &Config, role: Role) -> anyhow::Result<Arc<dyn Store>> {
+    let (database, env) = (config.database(), Arc::new(SystemEnv));
+    let store: Result<Arc<dyn Store>, StoreError> = match &database {
+        Database::Sqlite(path) => Sqlite::open(path, role, env).map(|store| Arc::new(store) as _),
+        Database::Postgres(url) => {
+            let listen_url = config.postgres.listen_url.as_ref().map(|url| url.url.clone());
+            let connections_max = config.postgres.connections_max;
+            let options = postgres::Options { url: url.url.clone(), listen_url, connections_max };
+            Postgres::open(options, env).await.map(|store| Arc::new(store) as _)
+        }
+    };
+    store.with_context(|| format!("cannot open the database {database}"))
 }
 
 fn explain(error: StoreError) -> anyhow::Error {

@@ -14,12 +14,12 @@ use tombolo_core::Env;
 use tombolo_http::{App, Options};
 use tombolo_service::{Keyring, Replication};
 use tombolo_storage::sqlite::Role;
-use tombolo_storage::{Accounts, Store};
+use tombolo_storage::{Accounts, Elsewhere, Store};
 
-use super::{explain, open_store};
+use super::{explain, make_folder, open_store};
 use crate::config::Config;
 use crate::env::SystemEnv;
-use crate::folder::{self, Lock};
+use crate::folder::Lock;
 use crate::{output, telemetry};
 
 /// How often the database is asked whether another process wrote to it. A token made or revoked on the command line
@@ -33,11 +33,11 @@ const DRAIN_MAX: Duration = Duration::from_secs(8);
 
 pub(super) fn run(config: &Config) -> anyhow::Result<()> {
     telemetry::start(config.log);
-    folder::make(&config.data)?;
-    let _lock = Lock::take(&config.data)?;
-    let store = open_store(config, Role::Server)?;
+    make_folder(config)?;
+    // A file has one server; PostgreSQL has as many nodes as one likes.
+    let _lock = config.database().file().map(|_| Lock::take(&config.data)).transpose()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start")?;
-    runtime.block_on(serve(config, store))
+    runtime.block_on(async { serve(config, open_store(config, Role::Server).await?).await })
 }
 
 async fn serve(config: &Config, store: Arc<dyn Store>) -> anyhow::Result<()> {
@@ -61,6 +61,9 @@ async fn serve(config: &Config, store: Arc<dyn Store>) -> anyhow::Result<()> {
     let mut keepers = JoinSet::new();
     keepers.spawn(watch_foreign_commits(store.clone(), keyring.clone(), stopping.clone()));
     keepers.spawn(flush_last_used(keyring.clone(), stopping));
+    let tended = store.clone();
+    let mut tender = JoinSet::new();
+    tender.spawn(async move { tended.tend().await });
 
     let reason = tokio::select! {
         signal = signals.next() => signal,
@@ -78,6 +81,8 @@ async fn serve(config: &Config, store: Arc<dyn Store>) -> anyhow::Result<()> {
         tracing::warn!(%error, "when tokens were last used could not be written down");
     }
     store.close().await.map_err(explain)?;
+    // It ends with the store.
+    while tender.join_next().await.is_some() {}
     tracing::info!("stopped");
     Ok(())
 }
@@ -114,12 +119,17 @@ async fn answer(listener: TcpListener, router: axum::Router, stopping: watch::Re
 async fn watch_foreign_commits(store: Arc<dyn Store>, keyring: Arc<Keyring>, mut stopping: watch::Receiver<bool>) {
     let mut ticks = interval(LOOK_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut is_stale = false;
+    let (mut is_stale, mut is_other) = (false, false);
     while tick(&mut ticks, &mut stopping).await {
         match store.changed_elsewhere().await {
-            Ok(changed) => is_stale |= changed,
+            Ok(Elsewhere::Nothing) => {}
+            Ok(Elsewhere::Committed) => is_stale = true,
+            Ok(Elsewhere::Replaced) => is_other = true,
             // Whether something was revoked is unknown; a disk that cannot be read is logged by the store.
             Err(error) => tracing::debug!(%error, "could not ask whether another process wrote"),
+        }
+        if std::mem::take(&mut is_other) {
+            keyring.forget();
         }
         if is_stale {
             match keyring.refresh().await {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use tombolo_http::Network;
 
+use super::database::{Database, PostgresUrl};
 use super::{Config, LogFormat};
 
 /// A key of the configuration.
@@ -47,17 +48,35 @@ pub(crate) const KEYS: &[Key] = &[
     },
     Key {
         name: "database",
-        takes: "the path of a SQLite file, or sqlite://PATH; PostgreSQL is not in this version",
+        takes: "the path of a SQLite file, sqlite://PATH, or postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=verify-full",
         default: "\"tombolo.db\"",
-        meaning: "The database file. A relative path starts at the data folder.",
+        meaning: "The database: a SQLite file, a relative path starting at the data folder; or PostgreSQL, which several nodes may share. Of its URL, what is left out is taken from the variables that PostgreSQL's own programs read, such as `PGPASSWORD`, and from `~/.pgpass`.",
+        is_list: false,
+        set: |config, value| {
+            config.database = Database::parse(value.text()?)?;
+            Some(())
+        },
+    },
+    Key {
+        name: "postgres.connections_max",
+        takes: "a number from 2 to 1000",
+        default: "16",
+        meaning: "Connections that this node opens to PostgreSQL at most, one for notifications besides. All nodes together must stay below its `max_connections`.",
+        is_list: false,
+        set: |config, value| {
+            config.postgres.connections_max = value.text()?.parse().ok().filter(|count| (2..=1_000).contains(count))?;
+            Some(())
+        },
+    },
+    Key {
+        name: "postgres.listen_url",
+        takes: "postgres://USER:PASSWORD@HOST:PORT/DATABASE, or nothing",
+        default: "\"\"",
+        meaning: "Where this node listens for notifications, when `database` leads through a pooler that passes none on (PgBouncer in transaction mode). Without it, `database`.",
         is_list: false,
         set: |config, value| {
             let text = value.text()?;
-            let path = text.strip_prefix("sqlite://").unwrap_or(text);
-            if path.is_empty() || path.contains("://") {
-                return None;
-            }
-            config.database = Some(PathBuf::from(path));
+            config.postgres.listen_url = if text.is_empty() { None } else { Some(PostgresUrl::parse(text)?) };
             Some(())
         },
     },

@@ -4,23 +4,28 @@
 //! environment and on the command line, in rising order of strength; whatever is unknown or unreadable is an error
 //! that names the key and the place.
 
+mod database;
 mod keys;
 mod sources;
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
+pub(crate) use database::{Database, PostgresUrl};
 pub(crate) use keys::{KEYS, Key};
 pub(crate) use sources::{Environment, Overrides};
 use tombolo_http::Network;
+use tombolo_storage::postgres;
 
 /// The configuration, complete.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Config {
     /// The data folder.
     pub(crate) data: PathBuf,
-    /// The database file; `None` for `tombolo.db` in the data folder.
-    database: Option<PathBuf>,
+    /// The database as it was named.
+    database: Database,
+    /// How PostgreSQL is used.
+    pub(crate) postgres: PostgresConfig,
     /// Where the server listens; never empty.
     pub(crate) listen: Vec<SocketAddr>,
     /// The address under which devices reach the server, without a slash at its end.
@@ -33,6 +38,15 @@ pub(crate) struct Config {
     pub(crate) log: LogConfig,
     /// Which protocols are served.
     pub(crate) protocols: Protocols,
+}
+
+/// How PostgreSQL is used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PostgresConfig {
+    /// Connections of this node.
+    pub(crate) connections_max: u32,
+    /// Where notifications are heard, when it is not where everything else goes.
+    pub(crate) listen_url: Option<PostgresUrl>,
 }
 
 /// How the log is written.
@@ -91,9 +105,9 @@ impl Config {
         Ok(config)
     }
 
-    /// The database file.
-    pub(crate) fn database(&self) -> PathBuf {
-        self.data.join(self.database.as_deref().unwrap_or(Path::new("tombolo.db")))
+    /// The database.
+    pub(crate) fn database(&self) -> Database {
+        self.database.within(&self.data)
     }
 
     /// The path of the public URL, which a proxy may pass on in front of every route.
@@ -105,7 +119,8 @@ impl Config {
     fn defaults(environment: &Environment) -> Self {
         Self {
             data: environment.default_data(),
-            database: None,
+            database: Database::Sqlite(PathBuf::from("tombolo.db")),
+            postgres: PostgresConfig { connections_max: postgres::Options::CONNECTIONS, listen_url: None },
             listen: vec![SocketAddr::from(([0, 0, 0, 0], 3030))],
             public_url: None,
             trusted_proxies: Vec::new(),

@@ -1,3 +1,5 @@
+use std::path::Path;
+
 use super::*;
 
 struct Setting {
@@ -51,7 +53,7 @@ fn nothing_said_means_the_defaults() {
     let setting = Setting::new("defaults");
     let config = setting.load().unwrap();
     assert_eq!(config.listen, [SocketAddr::from(([0, 0, 0, 0], 3030))]);
-    assert_eq!(config.database(), setting.folder.join("tombolo.db"));
+    assert_eq!(config.database().file(), Some(&*setting.folder.join("tombolo.db")));
     assert!(config.protocols.tickit);
 }
 
@@ -104,12 +106,17 @@ fn an_error_names_the_key_the_place_and_what_is_allowed() {
 }
 
 #[test]
-fn a_database_is_sqlite_and_its_password_is_not_shown() {
+fn a_database_is_a_file_or_a_url_whose_password_is_not_shown() {
     let at = |text: &str| Setting::new("database").set(&format!("database={text}")).load().map(|c| c.database());
-    assert_eq!(at("/srv/t.db").unwrap(), Path::new("/srv/t.db"));
-    assert_eq!(at("sqlite:///srv/t.db").unwrap(), Path::new("/srv/t.db"));
-    let error = at("postgres://me:hunter2@host/db").unwrap_err().to_string();
-    assert!(error.contains("PostgreSQL is not in this version") && !error.contains("hunter2"), "{error}");
+    assert_eq!(at("/srv/t.db").unwrap().file(), Some(Path::new("/srv/t.db")));
+    assert_eq!(at("sqlite:///srv/t.db").unwrap().file(), Some(Path::new("/srv/t.db")));
+    let url = at("postgres://me:hunter2@host:5433/db?sslmode=require").unwrap();
+    assert!(matches!(url, Database::Postgres(_)) && url.to_string() == "postgres://host/db", "{url}");
+    assert!(!format!("{url:?}").contains("hunter2"));
+    for bad in ["mysql://me:hunter2@host/db", "postgres://me:hunter2@host/db?sslmod=require", "postgres://a b:hunter2@"] {
+        let error = at(bad).unwrap_err().to_string();
+        assert!(error.contains("postgres://USER:PASSWORD@HOST") && !error.contains("hunter2"), "{error}");
+    }
 }
 
 #[test]
