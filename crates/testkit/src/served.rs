@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crate::eventually::{eventually, spawn};
 use crate::http::{Request, Response};
+use crate::postgres::Database;
 
 /// A debug build on a busy machine starts within a second; a hanging one is noticed soon enough.
 const START_MAX: Duration = Duration::from_secs(30);
@@ -72,6 +73,7 @@ pub struct Install {
     args: Vec<String>,
     variables: Vec<(String, String)>,
     wrapper: Vec<OsString>,
+    postgres: Option<Arc<Database>>,
 }
 
 impl Install {
@@ -87,7 +89,7 @@ impl Install {
     #[must_use]
     pub fn at(binary: impl Into<PathBuf>, data: impl Into<PathBuf>) -> Self {
         let (binary, data) = (binary.into(), data.into());
-        Self { binary, data, _folder: None, args: Vec::new(), variables: Vec::new(), wrapper: Vec::new() }
+        Self { binary, data, _folder: None, args: Vec::new(), variables: Vec::new(), wrapper: Vec::new(), postgres: None }
     }
 
     /// Gives every command one key of the configuration.
@@ -95,6 +97,22 @@ impl Install {
     pub fn set(mut self, key_value: &str) -> Self {
         self.args.extend(["--set".to_owned(), key_value.to_owned()]);
         self
+    }
+
+    /// Keeps the data in a PostgreSQL database, which others may share.
+    #[must_use]
+    pub fn on(self, database: &Arc<Database>) -> Self {
+        let with_url = self.variable("TOMBOLO_DATABASE", database.url());
+        Self { postgres: Some(Arc::clone(database)), ..with_url }
+    }
+
+    /// The PostgreSQL database, when it is one.
+    ///
+    /// # Panics
+    /// When it is none.
+    #[must_use]
+    pub fn postgres(&self) -> &Arc<Database> {
+        self.postgres.as_ref().expect("a test on PostgreSQL asks for it")
     }
 
     /// Gives every command a variable of the environment.

@@ -58,29 +58,6 @@ pub(crate) const KEYS: &[Key] = &[
         },
     },
     Key {
-        name: "postgres.connections_max",
-        takes: "a number from 2 to 1000",
-        default: "16",
-        meaning: "Connections that this node opens to PostgreSQL at most, one for notifications besides. All nodes together must stay below its `max_connections`.",
-        is_list: false,
-        set: |config, value| {
-            config.postgres.connections_max = value.text()?.parse().ok().filter(|count| (2..=1_000).contains(count))?;
-            Some(())
-        },
-    },
-    Key {
-        name: "postgres.listen_url",
-        takes: "postgres://USER:PASSWORD@HOST:PORT/DATABASE, or nothing",
-        default: "\"\"",
-        meaning: "Where this node listens for notifications, when `database` leads through a pooler that passes none on (PgBouncer in transaction mode). Without it, `database`.",
-        is_list: false,
-        set: |config, value| {
-            let text = value.text()?;
-            config.postgres.listen_url = if text.is_empty() { None } else { Some(PostgresUrl::parse(text)?) };
-            Some(())
-        },
-    },
-    Key {
         name: "listen",
         takes: "one or more of ADDRESS:PORT, such as 127.0.0.1:3030 or [::]:3030",
         default: "[\"0.0.0.0:3030\"]",
@@ -124,6 +101,29 @@ pub(crate) const KEYS: &[Key] = &[
         is_list: false,
         set: |config, value| {
             config.allow_signup = value.switch()?;
+            Some(())
+        },
+    },
+    Key {
+        name: "postgres.connections_max",
+        takes: "a number from 2 to 1000",
+        default: "16",
+        meaning: "Connections that this node opens to PostgreSQL at most, one for notifications besides. All nodes together must stay below its `max_connections`.",
+        is_list: false,
+        set: |config, value| {
+            config.postgres.connections_max = value.text()?.parse().ok().filter(|count| (2..=1_000).contains(count))?;
+            Some(())
+        },
+    },
+    Key {
+        name: "postgres.listen_url",
+        takes: "postgres://USER:PASSWORD@HOST:PORT/DATABASE, or nothing",
+        default: "\"\"",
+        meaning: "Where this node listens for notifications, when `database` leads through a pooler that passes none on (PgBouncer in transaction mode). Without it, `database`.",
+        is_list: false,
+        set: |config, value| {
+            let text = value.text()?;
+            config.postgres.listen_url = if text.is_empty() { None } else { Some(PostgresUrl::parse(text)?) };
             Some(())
         },
     },

@@ -87,6 +87,7 @@ fn the_command_line_is_stronger_than_the_environment_and_that_than_the_file() {
     assert_eq!(url(&told, "a", &[]), "https://env.example");
     assert_eq!(url(&told, "b", &["--set", "public_url=https://set.example"]), "https://set.example");
     // The file that lies in the data folder needs not be named.
+    std::fs::create_dir_all(plain.data()).unwrap();
     std::fs::write(plain.data().join("tombolo.toml"), "public_url = \"https://data.example\"\n").unwrap();
     assert!(plain.ok(&["token", "--name", "c"]).contains("https://data.example"));
 }
@@ -117,16 +118,6 @@ fn an_unknown_key_or_a_bad_value_is_an_error_that_names_it_wherever_it_stands() 
         let complaint = install().variable("TOMBOLO_LOG_LEVLE", "info").refused(command);
         assert!(complaint.contains("TOMBOLO_LOG_LEVLE"), "{command:?}: {complaint}");
     }
-}
-
-#[test]
-fn the_database_may_lie_elsewhere() {
-    let folder = Folder::new();
-    let elsewhere = folder.path().join("elsewhere.db");
-    let served = install().set(&format!("database={}", elsewhere.display())).serve();
-    served.install.token("laptop");
-    assert!(elsewhere.exists() && !served.install.database().exists());
-    assert_eq!(served.send(&Request::get("/ready")).status, 200);
 }
 
 #[test]

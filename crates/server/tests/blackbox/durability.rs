@@ -12,7 +12,7 @@ use tombolo_testkit::http::Request;
 use tombolo_testkit::tickit::{Device, SYNC, ago, read_strictly, task};
 use tombolo_testkit::transcript::uuid;
 
-use crate::{install, serve};
+use crate::serve;
 
 #[test]
 fn after_a_kill_in_the_middle_of_pushes_nothing_acknowledged_is_missing() {
@@ -110,9 +110,7 @@ fn sigterm_lets_requests_in_flight_end_and_exits_0() {
     assert!(reply.starts_with("HTTP/1.1 200"), "{reply}");
     let status = served.ended();
     assert_eq!(status.code(), Some(0), "{}", served.log());
-    // The log file is folded in.
-    let wal = served.install.database().with_extension("db-wal");
-    assert!(std::fs::metadata(wal).map_or(0, |file| file.len()) == 0);
+    assert!(crate::is_put_away(&served));
     served.start_again();
     let reply = Device::new("bert", &device.token).sync(&served, &[]);
     assert_eq!(reply.of_type("task").count(), 1);
@@ -125,38 +123,4 @@ fn sigterm_does_not_wait_for_ever_for_a_client_that_does_not_send() {
     idle.write_all(b"POST /api/v1/sync HTTP/1.1\r\nHost: x\r\n").unwrap();
     assert_eq!(served.send(&Request::get("/health")).status, 200);
     assert_eq!(served.terminate().code(), Some(0));
-}
-
-#[test]
-fn one_folder_is_served_once() {
-    let served = serve();
-    let complaint = served.install.refused(&["serve", "--listen", "127.0.0.1:0"]);
-    assert!(complaint.contains("another tombolo serves the data folder"), "{complaint}");
-    assert_eq!(served.send(&Request::get("/ready")).status, 200);
-}
-
-#[test]
-fn a_database_of_a_newer_version_is_left_alone() {
-    let install = install();
-    install.ok(&["init"]);
-    let version = |set: Option<i64>| -> i64 {
-        let database = rusqlite::Connection::open(install.database()).unwrap();
-        if let Some(version) = set {
-            database.pragma_update(None, "user_version", version).unwrap();
-        }
-        database.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap()
-    };
-    let newer = version(None) + 1;
-    version(Some(newer));
-    for args in [
-        &["serve", "--listen", "127.0.0.1:0"][..],
-        &["token", "--name", "x"],
-        &["token", "--list"],
-        &["check"],
-        &["init"],
-    ] {
-        let complaint = install.refused(args);
-        assert!(complaint.contains(&format!("schema {newer}")) && complaint.contains("newer"), "{args:?}: {complaint}");
-    }
-    assert_eq!(version(None), newer);
 }

@@ -7,6 +7,7 @@ mod commands;
 mod damage;
 mod disk;
 mod durability;
+mod file;
 mod replies;
 mod requests;
 mod tokens;
@@ -22,4 +23,23 @@ fn install() -> Install {
 /// A server with a data folder of its own.
 fn serve() -> Served {
     install().serve()
+}
+
+/// What tells whether anything was written.
+fn written(served: &Served) -> [u64; 2] {
+    let database = served.install.database();
+    let wal = database.with_extension("db-wal");
+    [database, wal].map(|file| std::fs::metadata(file).map_or(0, |file| file.len()))
+}
+
+/// Whether a server that stopped left nothing to be done at the next start: its log file is folded in.
+fn is_put_away(served: &Served) -> bool {
+    let wal = served.install.database().with_extension("db-wal");
+    std::fs::metadata(wal).map_or(0, |file| file.len()) == 0
+}
+
+/// Everything that is stored, to look for what must not be.
+fn stored(served: &Served) -> Vec<u8> {
+    let entries = std::fs::read_dir(served.install.data()).unwrap();
+    entries.flat_map(|entry| std::fs::read(entry.unwrap().path()).unwrap()).collect()
 }

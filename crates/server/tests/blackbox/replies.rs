@@ -59,18 +59,11 @@ fn polls_write_nothing() {
     let mut anne = device(&served, "anne");
     anne.join(&served, &[]);
     anne.sync(&served, &[]);
-    let size = || {
-        let wal = served.install.database().with_extension("db-wal");
-        (
-            std::fs::metadata(served.install.database()).unwrap().len(),
-            std::fs::metadata(wal).map_or(0, |file| file.len()),
-        )
-    };
-    let before = size();
+    let before = crate::written(&served);
     for _ in 0..50 {
         anne.sync(&served, &[]);
     }
-    assert_eq!(size(), before);
+    assert_eq!(crate::written(&served), before);
 }
 
 #[test]

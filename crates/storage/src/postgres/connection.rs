@@ -18,9 +18,12 @@ const LIFE_MAX: Duration = Duration::from_secs(1_800);
 /// Statements that stay prepared on each connection: about as many texts as the store puts together.
 const STATEMENTS_MAX: usize = 200;
 
-/// What every connection is told. Plans that depend on the values bound would be made anew at each execution, which
-/// takes longer than most of our statements; compiling one takes longer than any.
-const SETTINGS: &str = "SET plan_cache_mode = force_generic_plan; SET jit = off";
+/// What every connection is told. All that we ask is looked up by keys: a plan that was made while a table was small
+/// must serve when it is large, and a scan or a hash of a whole table never does. Plans that depend on the values bound
+/// would be made anew at each execution, which takes longer than most of our statements; compiling one takes longer
+/// than any.
+const SETTINGS: &str = "SET plan_cache_mode = force_generic_plan; SET jit = off; SET enable_seqscan = off;
+    SET enable_hashjoin = off; SET enable_mergejoin = off";
 
 /// Where a PostgreSQL is.
 #[derive(Clone)]

@@ -11,7 +11,7 @@ use tombolo_core::{
 };
 
 use super::loaded::{Content, Cursors, Loaded};
-use super::pending::{Logged, NewRecord, Pending};
+use super::pending::{Head, Logged, Pending};
 use super::wants::{Wants, unique_key};
 use crate::StoreError;
 use crate::columns::{to_millis, whole_millis};
@@ -536,13 +536,8 @@ impl Draft<'_> {
     fn set_head(&mut self, record: RecordRow, state: State) -> Done<()> {
         let key = self.key_of(record)?.clone();
         let seq = state.seq;
-        match self.new_records.get(&record) {
-            Some((_, rank)) => {
-                let new = NewRecord { key: key.clone(), rank: *rank, seq };
-                self.pending.records.insert(record, new);
-            }
-            None => drop(self.pending.heads.insert(record, seq)),
-        }
+        let rank = self.new_records.get(&record).map_or_else(|| self.policy.rank(key.collection), |(_, rank)| *rank);
+        self.pending.heads.insert(record, Head { key: key.clone(), rank, seq });
         if let Some(before) = self.head_of.insert(record, seq) {
             self.heads.remove(&before);
         }

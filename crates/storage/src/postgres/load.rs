@@ -90,8 +90,19 @@ const CHANGE: [&[&str]; 3] = [
     &["p.name"],
     &["c.written_at", "c.digest"],
 ];
-const HEAD_OF_RECORD: &str = "JOIN changes c ON c.space = $1 AND c.seq = r.seq
-    LEFT JOIN replicas p ON p.space = $1 AND p.id = c.replica";
+/// What follows a record `r`: its head, and who wrote that.
+const HEAD_OF_RECORD: &str = "CROSS JOIN LATERAL (SELECT * FROM changes k WHERE k.space = $1 AND k.seq = r.seq OFFSET 0) c
+    LEFT JOIN LATERAL (SELECT * FROM replicas k WHERE k.space = $1 AND k.id = c.replica OFFSET 0) p ON true";
+/// What follows a change `c`: who wrote it.
+const WRITER_OF_CHANGE: &str =
+    "LEFT JOIN LATERAL (SELECT * FROM replicas k WHERE k.space = $1 AND k.id = c.replica OFFSET 0) p ON true";
+
+/// The rows `alias` of `table` that meet `condition`, where they are called `k`: looked up for each row that stands
+/// before. Without the offset the plan might go the other way round, through a whole space, when it was made while that
+/// was small.
+fn each(table: &str, alias: &str, condition: &str) -> String {
+    format!("CROSS JOIN LATERAL (SELECT * FROM {table} k WHERE k.space = $1 AND {condition} OFFSET 0) {alias}")
+}
 
 /// A statement in the making: a union of parts.
 struct Union(Statement);
@@ -172,21 +183,17 @@ fn names(union: &mut Union, wants: &Wants) -> Result<(), StoreError> {
         let has_traffic = "EXISTS (SELECT 1 FROM traffic t WHERE t.space = $1 AND t.replica = p.id)::int::int8";
         let from = format!("FROM replicas p WHERE p.space = $1 AND p.name = ANY ({names})");
         union.part(Kind::Replica, [&["p.id", "p.floor", has_traffic], &["p.name", "p.home"], &[]], &from);
-        let from = format!(
-            "FROM replicas p CROSS JOIN LATERAL (SELECT * FROM cursors n
-                 WHERE n.space = $1 AND n.replica = p.id ORDER BY n.token DESC LIMIT 1) c
-             WHERE p.space = $1 AND p.name = ANY ({names})"
-        );
+        let newest = each("cursors", "c", "k.replica = p.id ORDER BY k.token DESC LIMIT 1");
+        let from = format!("FROM replicas p {newest} WHERE p.space = $1 AND p.name = ANY ({names})");
         union.part(Kind::Cursor, CURSOR, &from);
     }
     if !wants.presented.is_empty() {
         let (names, tokens): (Vec<&str>, Vec<i64>) =
             wants.presented.iter().map(|(name, token)| (name.as_str(), *token)).unzip();
         let (names, tokens) = (union.0.bind(names)?, union.0.bind(tokens)?);
-        let from = format!(
-            "FROM unnest({names}, {tokens}) w(name, token) JOIN replicas p ON p.space = $1 AND p.name = w.name
-             JOIN cursors c ON c.space = $1 AND c.replica = p.id AND c.token = w.token"
-        );
+        let replicas = each("replicas", "p", "k.name = w.name");
+        let cursors = each("cursors", "c", "k.replica = p.id AND k.token = w.token");
+        let from = format!("FROM unnest({names}, {tokens}) w(name, token) {replicas} {cursors}");
         union.part(Kind::Cursor, CURSOR, &from);
     }
     if !wants.exchanged.is_empty() {
@@ -200,10 +207,10 @@ fn names(union: &mut Union, wants: &Wants) -> Result<(), StoreError> {
         let (replicas, collections, names) =
             (union.0.bind(replicas)?, union.0.bind(collections)?, union.0.bind(names)?);
         let from = format!(
-            "FROM unnest({replicas}, {collections}, {names}) w(replica, collection, name)
-             JOIN replicas p ON p.space = $1 AND p.name = w.replica
-             JOIN records r ON r.space = $1 AND r.collection = w.collection AND r.name = w.name
-             JOIN traffic t ON t.space = $1 AND t.replica = p.id AND t.record = r.id"
+            "FROM unnest({replicas}, {collections}, {names}) w(replica, collection, name) {} {} {}",
+            each("replicas", "p", "k.name = w.replica"),
+            each("records", "r", "k.collection = w.collection AND k.name = w.name"),
+            each("traffic", "t", "k.replica = p.id AND k.record = r.id")
         );
         union.part(Kind::Traffic, TRAFFIC, &from);
     }
@@ -216,12 +223,10 @@ fn records(union: &mut Union, wants: &Wants) -> Result<(), StoreError> {
         let (collections, names): (Vec<&str>, Vec<&str>) =
             wants.keys.iter().map(|key| (key.collection.as_str(), key.name.as_str())).unzip();
         let (collections, names) = (union.0.bind(collections)?, union.0.bind(names)?);
-        let of = format!(
-            "FROM unnest({collections}, {names}) w(collection, name)
-             JOIN records r ON r.space = $1 AND r.collection = w.collection AND r.name = w.name"
-        );
+        let records = each("records", "r", "k.collection = w.collection AND k.name = w.name");
+        let of = format!("FROM unnest({collections}, {names}) w(collection, name) {records}");
         union.part(Kind::Record, RECORD, &format!("{of} {HEAD_OF_RECORD}"));
-        let from = format!("{of} JOIN refs f ON f.space = $1 AND f.source = r.id");
+        let from = format!("{of} {}", each("refs", "f", "k.source = r.id"));
         union.part(Kind::Reference, [&["f.source", "f.target"], &[], &[]], &from);
     }
     if wants.aliases {
@@ -233,25 +238,22 @@ fn records(union: &mut Union, wants: &Wants) -> Result<(), StoreError> {
             wants.uniques.iter().map(|(collection, value)| (collection.as_str(), value.as_slice())).unzip();
         let (collections, values) = (union.0.bind(collections)?, union.0.bind(values)?);
         let from = format!(
-            "FROM unnest({collections}, {values}) w(collection, value)
-             JOIN uniques u ON u.space = $1 AND u.collection = w.collection AND u.value = w.value
-             JOIN records r ON r.space = $1 AND r.id = u.record"
+            "FROM unnest({collections}, {values}) w(collection, value) {} {}",
+            each("uniques", "u", "k.collection = w.collection AND k.value = w.value"),
+            each("records", "r", "k.id = u.record")
         );
         union.part(Kind::Unique, [&["u.record"], &["u.collection", "r.name"], &["u.value"]], &from);
     }
     if !wants.referrers.is_empty() {
         let targets: Vec<i64> = wants.referrers.iter().map(|record| record.0).collect();
         let targets = union.0.bind(targets)?;
-        let of = format!(
-            "FROM refs o JOIN records r ON r.space = $1 AND r.id = o.source
-             WHERE o.space = $1 AND o.target = ANY ({targets})"
-        );
+        let of = format!("FROM refs o WHERE o.space = $1 AND o.target = ANY ({targets})");
         union.part(Kind::Referrer, [&["o.target", "o.source"], &[], &[]], &of);
-        let sources = format!("FROM (SELECT DISTINCT r.* {of}) r");
+        let sources = format!("FROM (SELECT DISTINCT o.source {of}) o {}", each("records", "r", "k.id = o.source"));
         union.part(Kind::Record, RECORD, &format!("{sources} {HEAD_OF_RECORD}"));
-        let from = format!("{sources} JOIN refs f ON f.space = $1 AND f.source = r.id");
+        let from = format!("{sources} {}", each("refs", "f", "k.source = r.id"));
         union.part(Kind::Reference, [&["f.source", "f.target"], &[], &[]], &from);
-        let from = format!("{sources} JOIN changes c ON c.space = $1 AND c.seq = r.seq");
+        let from = format!("{sources} {}", each("changes", "c", "k.seq = r.seq"));
         union.part(Kind::Payload, [&["c.seq", "c.checksum"], &[], &["c.payload"]], &from);
     }
     Ok(())
@@ -261,20 +263,17 @@ fn cursors(union: &mut Union, wants: &Wants) -> Result<(), StoreError> {
     if !wants.tokens.is_empty() {
         let (replicas, tokens): (Vec<i64>, Vec<i64>) = wants.tokens.iter().map(|(row, token)| (row.0, *token)).unzip();
         let (replicas, tokens) = (union.0.bind(replicas)?, union.0.bind(tokens)?);
-        let from = format!(
-            "FROM unnest({replicas}, {tokens}) w(replica, token)
-             JOIN cursors c ON c.space = $1 AND c.replica = w.replica AND c.token = w.token"
-        );
+        let cursors = each("cursors", "c", "k.replica = w.replica AND k.token = w.token");
+        let from = format!("FROM unnest({replicas}, {tokens}) w(replica, token) {cursors}");
         union.part(Kind::Cursor, CURSOR, &from);
     }
     if !wants.cursor_aliases.is_empty() {
         let (replicas, times): (Vec<i64>, Vec<Vec<u8>>) =
             wants.cursor_aliases.iter().map(|(row, time)| (row.0, time.to_bytes().to_vec())).unzip();
         let (replicas, times) = (union.0.bind(replicas)?, union.0.bind(times)?);
-        let from = format!(
-            "FROM unnest({replicas}, {times}) w(replica, alias) CROSS JOIN LATERAL (SELECT * FROM cursors n
-                 WHERE n.space = $1 AND n.replica = w.replica AND n.alias = w.alias ORDER BY n.token DESC LIMIT 1) c"
-        );
+        let newest = "k.replica = w.replica AND k.alias = w.alias ORDER BY k.token DESC LIMIT 1";
+        let cursors = each("cursors", "c", newest);
+        let from = format!("FROM unnest({replicas}, {times}) w(replica, alias) {cursors}");
         union.part(Kind::Cursor, CURSOR, &from);
     }
     if !wants.all_cursors.is_empty() {
@@ -287,10 +286,8 @@ fn cursors(union: &mut Union, wants: &Wants) -> Result<(), StoreError> {
         let (replicas, records): (Vec<i64>, Vec<i64>) =
             wants.traffic.iter().map(|(replica, record)| (replica.0, record.0)).unzip();
         let (replicas, records) = (union.0.bind(replicas)?, union.0.bind(records)?);
-        let from = format!(
-            "FROM unnest({replicas}, {records}) w(replica, record)
-             JOIN traffic t ON t.space = $1 AND t.replica = w.replica AND t.record = w.record"
-        );
+        let traffic = each("traffic", "t", "k.replica = w.replica AND k.record = w.record");
+        let from = format!("FROM unnest({replicas}, {records}) w(replica, record) {traffic}");
         union.part(Kind::Traffic, TRAFFIC, &from);
     }
     Ok(())
@@ -303,25 +300,22 @@ fn log(union: &mut Union, wants: &Wants, bounds: Bounds) -> Result<(), StoreErro
             "WITH RECURSIVE back AS (
                  SELECT seq, prev, 1 AS depth FROM changes WHERE space = $1 AND seq = ANY ({seqs})
                  UNION ALL
-                 SELECT c.seq, c.prev, back.depth + 1 FROM back JOIN changes c ON c.space = $1 AND c.seq = back.prev
-                 WHERE back.depth < {depth}
-             ) SELECT DISTINCT seq FROM back"
+                 SELECT c.seq, c.prev, back.depth + 1 FROM back {} WHERE back.depth < {depth}
+             ) SELECT DISTINCT seq FROM back",
+            each("changes", "c", "k.seq = back.prev")
         )
     };
     if !wants.chains.is_empty() {
         let seqs: Vec<i64> = wants.chains.iter().copied().map(crate::columns::int).collect();
         let (seqs, depth) = (union.0.bind(seqs)?, union.0.bind(bounds.chain)?);
-        let from = format!(
-            "FROM ({}) b JOIN changes c ON c.space = $1 AND c.seq = b.seq
-             LEFT JOIN replicas p ON p.space = $1 AND p.id = c.replica",
-            back(&seqs, &depth)
-        );
+        let changes = each("changes", "c", "k.seq = b.seq");
+        let from = format!("FROM ({}) b {changes} {WRITER_OF_CHANGE}", back(&seqs, &depth));
         union.part(Kind::Change, CHANGE, &from);
     }
     if !wants.payloads.is_empty() {
         let seqs: Vec<i64> = wants.payloads.iter().copied().map(crate::columns::int).collect();
         let (seqs, depth) = (union.0.bind(seqs)?, union.0.bind(bounds.contents)?);
-        let from = format!("FROM ({}) b JOIN changes c ON c.space = $1 AND c.seq = b.seq", back(&seqs, &depth));
+        let from = format!("FROM ({}) b {}", back(&seqs, &depth), each("changes", "c", "k.seq = b.seq"));
         union.part(Kind::Payload, [&["c.seq", "c.checksum"], &[], &["c.payload"]], &from);
     }
     Ok(())
@@ -341,8 +335,9 @@ fn heads(union: &mut Union, wants: &Wants, bounds: Bounds) -> Result<(), StoreEr
         let from = format!(
             "FROM (SELECT h.*, sum(octet_length(s.payload)) OVER (ORDER BY h.seq ROWS UNBOUNDED PRECEDING)
                        - coalesce(octet_length(s.payload), 0) AS before
-                   FROM ({some}) h JOIN changes s ON s.space = $1 AND s.seq = h.seq) r
-             JOIN changes c ON c.space = $1 AND c.seq = r.seq WHERE coalesce(r.before, 0) <= {bytes}"
+                   FROM ({some}) h {}) r {} WHERE coalesce(r.before, 0) <= {bytes}",
+            each("changes", "s", "k.seq = h.seq"),
+            each("changes", "c", "k.seq = r.seq")
         );
         let columns: [&[&str]; 3] = [
             &["c.seq", "c.op", "c.public_at", "c.checksum", "c.prev", "r.id", &rank, &after],
@@ -354,10 +349,8 @@ fn heads(union: &mut Union, wants: &Wants, bounds: Bounds) -> Result<(), StoreEr
         union.part(Kind::HeadCount, [&[&counted, &rank, &after], &[], &[]], "");
         if let Some(replica) = replica {
             let replica = union.0.bind(replica.0)?;
-            let from = format!(
-                "FROM ({some}) h JOIN traffic t ON t.space = $1 AND t.replica = {replica} AND t.record = h.id"
-            );
-            union.part(Kind::Traffic, TRAFFIC, &from);
+            let traffic = each("traffic", "t", &format!("k.replica = {replica} AND k.record = h.id"));
+            union.part(Kind::Traffic, TRAFFIC, &format!("FROM ({some}) h {traffic}"));
         }
     }
     Ok(())

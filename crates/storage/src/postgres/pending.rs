@@ -23,9 +23,9 @@ pub(super) struct Logged {
     pub(super) payload: Option<Vec<u8>>,
 }
 
-/// A record that was not there.
+/// A record's new head.
 #[derive(Debug)]
-pub(super) struct NewRecord {
+pub(super) struct Head {
     pub(super) key: RecordKey,
     pub(super) rank: usize,
     pub(super) seq: Seq,
@@ -44,8 +44,8 @@ pub(super) struct Pending {
     /// Where this generation takes over, at its first change here.
     pub(super) fork: Option<Seq>,
     pub(super) changes: Vec<Logged>,
-    pub(super) records: BTreeMap<RecordRow, NewRecord>,
-    pub(super) heads: BTreeMap<RecordRow, Seq>,
+    /// Records with their new heads, those that were not there before among them.
+    pub(super) heads: BTreeMap<RecordRow, Head>,
     /// With the time at which one was added, when it was now.
     pub(super) replicas: BTreeMap<ReplicaRow, (ReplicaName, Replica, Option<ServerTime>)>,
     pub(super) evicted: BTreeSet<ReplicaRow>,
@@ -67,7 +67,6 @@ impl Default for Pending {
             last_replica: 0,
             fork: None,
             changes: Vec::new(),
-            records: BTreeMap::new(),
             heads: BTreeMap::new(),
             replicas: BTreeMap::new(),
             evicted: BTreeSet::new(),
@@ -188,56 +187,42 @@ impl Pending {
     }
 
     fn records(&self, write: &mut Write) -> Result<(), StoreError> {
-        if !self.records.is_empty() {
-            let s = &mut write.statement;
-            let columns = [
-                s.bind(self.records.keys().map(|row| row.0).collect::<Column<_>>())?,
-                s.bind(self.records.values().map(|new| new.key.collection.as_str()).collect::<Column<_>>())?,
-                s.bind(self.records.values().map(|new| new.key.name.as_str()).collect::<Column<_>>())?,
-                s.bind(self.records.values().map(|new| small(new.rank)).collect::<Column<_>>())?,
-                s.bind(self.records.values().map(|new| int(new.seq)).collect::<Column<_>>())?,
-            ]
-            .join(", ");
-            write.part(&format!(
-                "INSERT INTO records (space, id, collection, name, rank, seq) SELECT $1, n.* FROM g, unnest({columns}) n"
-            ));
+        if self.heads.is_empty() {
+            return Ok(());
         }
-        if !self.heads.is_empty() {
-            let s = &mut write.statement;
-            let rows = s.bind(self.heads.keys().map(|row| row.0).collect::<Column<_>>())?;
-            let seqs = s.bind(self.heads.values().copied().map(int).collect::<Column<_>>())?;
-            write.part(&format!(
-                "UPDATE records r SET seq = n.seq FROM g, unnest({rows}, {seqs}) n(id, seq)
-                 WHERE r.space = $1 AND r.id = n.id"
-            ));
-        }
+        let s = &mut write.statement;
+        let columns = [
+            s.bind(self.heads.keys().map(|row| row.0).collect::<Column<_>>())?,
+            s.bind(self.heads.values().map(|head| head.key.collection.as_str()).collect::<Column<_>>())?,
+            s.bind(self.heads.values().map(|head| head.key.name.as_str()).collect::<Column<_>>())?,
+            s.bind(self.heads.values().map(|head| small(head.rank)).collect::<Column<_>>())?,
+            s.bind(self.heads.values().map(|head| int(head.seq)).collect::<Column<_>>())?,
+        ]
+        .join(", ");
+        write.part(&format!(
+            "INSERT INTO records (space, id, collection, name, rank, seq) SELECT $1, n.* FROM g, unnest({columns}) n
+             ON CONFLICT (space, id) DO UPDATE SET seq = excluded.seq"
+        ));
         Ok(())
     }
 
     fn replicas(&self, write: &mut Write) -> Result<(), StoreError> {
-        let (added, changed): (Vec<_>, Vec<_>) = self.replicas.iter().partition(|(_, (_, _, at))| at.is_some());
-        for (all, is_new) in [(added, true), (changed, false)] {
-            if all.is_empty() {
-                continue;
-            }
-            let s = &mut write.statement;
-            let rows = s.bind(all.iter().map(|(row, _)| row.0).collect::<Column<_>>())?;
-            let names = s.bind(all.iter().map(|(_, (name, ..))| name.as_str()).collect::<Column<_>>())?;
+        if !self.replicas.is_empty() {
+            let all: Vec<_> = self.replicas.iter().collect();
             let home = |replica: &Replica| replica.home.as_ref().map(|home| home.as_str().to_owned());
-            let homes = s.bind(all.iter().map(|(_, (_, replica, _))| home(replica)).collect::<Column<_>>())?;
-            let floor = |replica: &Replica| replica.floor.map(whole_millis);
-            let floors = s.bind(all.iter().map(|(_, (_, replica, _))| floor(replica)).collect::<Column<_>>())?;
-            let added_at = |at: &Option<ServerTime>| at.map_or(0, ServerTime::micros);
-            let times = s.bind(all.iter().map(|(_, (.., at))| added_at(at)).collect::<Column<_>>())?;
-            let from = format!("FROM g, unnest({rows}, {names}, {homes}, {floors}, {times}) n(id, name, home, floor, at)");
-            write.part(&if is_new {
-                format!(
-                    "INSERT INTO replicas (space, id, name, home, floor, added_at)
-                     SELECT $1, n.id, n.name, n.home, n.floor, n.at {from}"
-                )
-            } else {
-                format!("UPDATE replicas r SET home = n.home, floor = n.floor {from} WHERE r.space = $1 AND r.id = n.id")
-            });
+            let s = &mut write.statement;
+            let columns = [
+                s.bind(all.iter().map(|(row, _)| row.0).collect::<Column<_>>())?,
+                s.bind(all.iter().map(|(_, (name, ..))| name.as_str()).collect::<Column<_>>())?,
+                s.bind(all.iter().map(|(_, (_, replica, _))| home(replica)).collect::<Column<_>>())?,
+                s.bind(all.iter().map(|(_, (_, replica, _))| replica.floor.map(whole_millis)).collect::<Column<_>>())?,
+                s.bind(all.iter().map(|(_, (.., at))| at.map_or(0, ServerTime::micros)).collect::<Column<_>>())?,
+            ]
+            .join(", ");
+            write.part(&format!(
+                "INSERT INTO replicas (space, id, name, home, floor, added_at) SELECT $1, n.* FROM g, unnest({columns}) n
+                 ON CONFLICT (space, id) DO UPDATE SET home = excluded.home, floor = excluded.floor"
+            ));
         }
         if !self.evicted.is_empty() {
             let rows = write.statement.bind(self.evicted.iter().map(|row| row.0).collect::<Column<_>>())?;
@@ -322,10 +307,11 @@ impl Pending {
         // One statement must not write a row and delete it.
         let tokens = s.bind(self.cursors.keys().map(|(_, token)| whole_millis(*token)).collect::<Column<_>>())?;
         write.part(&format!(
-            "DELETE FROM cursors c USING g, unnest({replicas}) n(replica)
-             WHERE c.space = $1 AND c.replica = n.replica AND c.token <> ALL ({tokens}) AND c.token <=
-                 (SELECT token FROM cursors o WHERE o.space = $1 AND o.replica = n.replica
-                  ORDER BY token DESC LIMIT 1 OFFSET {kept})"
+            "DELETE FROM cursors c USING g, unnest({replicas}) n(replica), LATERAL (SELECT k.ctid FROM cursors k
+                 WHERE k.space = $1 AND k.replica = n.replica AND k.token <> ALL ({tokens}) AND k.token <=
+                     (SELECT token FROM cursors o WHERE o.space = $1 AND o.replica = n.replica
+                      ORDER BY token DESC LIMIT 1 OFFSET {kept}) OFFSET 0) k
+             WHERE c.ctid = k.ctid"
         ));
         Ok(())
     }
@@ -344,8 +330,8 @@ impl Pending {
                 format!("INSERT INTO refs (space, source, target) SELECT $1, n.* FROM g, {from} ON CONFLICT DO NOTHING")
             } else {
                 format!(
-                    "DELETE FROM refs f USING g, {from}
-                     WHERE f.space = $1 AND f.source = n.source AND f.target = n.target"
+                    "DELETE FROM refs f USING g, {from}, LATERAL (SELECT k.ctid FROM refs k WHERE k.space = $1
+                         AND k.source = n.source AND k.target = n.target OFFSET 0) k WHERE f.ctid = k.ctid"
                 )
             });
         }
@@ -377,8 +363,8 @@ impl Pending {
                 )
             } else {
                 format!(
-                    "DELETE FROM aliases a USING g, {from}
-                     WHERE a.space = $1 AND a.collection = n.collection AND a.name = n.name"
+                    "DELETE FROM aliases a USING g, {from}, LATERAL (SELECT k.ctid FROM aliases k WHERE k.space = $1
+                         AND k.collection = n.collection AND k.name = n.name OFFSET 0) k WHERE a.ctid = k.ctid"
                 )
             });
         }

@@ -1,0 +1,71 @@
+//! The real binary on a real PostgreSQL: what it says on the wire is what it says on SQLite, so the same tests are run;
+//! and what only several nodes on one database can show.
+
+#![cfg(unix)]
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed, which is what it is for")]
+
+#[path = "../blackbox/commands.rs"]
+mod commands;
+#[path = "../blackbox/durability.rs"]
+mod durability;
+mod failures;
+mod nodes;
+#[path = "../blackbox/replies.rs"]
+mod replies;
+#[path = "../blackbox/requests.rs"]
+mod requests;
+#[path = "../blackbox/tokens.rs"]
+mod tokens;
+#[path = "../blackbox/transcripts.rs"]
+mod transcripts;
+
+use std::sync::Arc;
+
+use tombolo_testkit::postgres::{Cluster, Database};
+use tombolo_testkit::served::{Install, Served};
+
+/// A database of its own. Where there is no PostgreSQL, that was said loudly, and there is nothing else to be done in
+/// this process.
+fn database() -> Arc<Database> {
+    match Cluster::shared() {
+        Some(cluster) => Arc::new(cluster.database()),
+        None => std::process::exit(0),
+    }
+}
+
+/// A node on `database`.
+fn node(database: &Arc<Database>) -> Install {
+    // Few connections each: many tests share one PostgreSQL.
+    Install::new(env!("CARGO_BIN_EXE_tombolo")).on(database).set("postgres.connections_max=6")
+}
+
+/// The binary with a database of its own.
+fn install() -> Install {
+    node(&database())
+}
+
+/// A server with a database of its own.
+fn serve() -> Served {
+    install().serve()
+}
+
+/// What tells whether anything was written.
+fn written(served: &Served) -> String {
+    served.install.postgres().sql(
+        "SELECT (SELECT sum(version) FROM spaces), (SELECT count(*) FROM cursors), (SELECT sum(polled) FROM cursors),
+             (SELECT count(*) FROM traffic)",
+    )
+}
+
+/// Whether a server that stopped left nothing behind: its connections are closed.
+fn is_put_away(served: &Served) -> bool {
+    let sql = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    served.install.postgres().sql(sql) == "0"
+}
+
+/// Everything that is stored, to look for what must not be.
+fn stored(served: &Served) -> Vec<u8> {
+    let database = served.install.postgres();
+    let tables = database.sql("SELECT tablename FROM pg_tables WHERE schemaname = 'public'");
+    tables.lines().flat_map(|table| database.sql(&format!("SELECT t::text FROM {table} t")).into_bytes()).collect()
+}
