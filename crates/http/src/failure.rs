@@ -54,7 +54,7 @@ impl Failure {
                 later(StatusCode::SERVICE_UNAVAILABLE, "The server is busy: sync again in a moment", BUSY_RETRY_SECONDS)
             }
             StoreError::Full => later(
-                StatusCode::INSUFFICIENT_STORAGE,
+                StatusCode::SERVICE_UNAVAILABLE,
                 "The server's disk is full; nothing was lost: sync again when its owner has made room",
                 DISK_RETRY_SECONDS,
             ),

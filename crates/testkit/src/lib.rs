@@ -9,6 +9,7 @@ pub mod conformance;
 mod device;
 mod env;
 pub mod eventually;
+pub mod gate;
 pub mod http;
 mod notes;
 pub mod postgres;

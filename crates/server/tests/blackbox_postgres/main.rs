@@ -9,6 +9,7 @@ mod commands;
 #[path = "../blackbox/durability.rs"]
 mod durability;
 mod failures;
+mod load;
 mod nodes;
 #[path = "../blackbox/replies.rs"]
 mod replies;

@@ -37,7 +37,10 @@ pub(super) async fn migrate(connection: &mut sqlx::PgConnection) -> Result<(), S
 }
 
 async fn version(connection: &mut sqlx::PgConnection) -> Result<i64, StoreError> {
-    let table = sqlx::query("SELECT to_regclass('tombolo_schema') IS NOT NULL").fetch_one(&mut *connection);
+    // Asked of the catalogue as of now: a function that looks a name up may answer from before the lock was waited for.
+    let sql = "SELECT EXISTS (SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+                   WHERE c.relname = 'tombolo_schema' AND n.nspname = current_schema())";
+    let table = sqlx::query(sql).fetch_one(&mut *connection);
     if !table.await.map_err(failed)?.try_get::<bool, _>(0).map_err(failed)? {
         return Ok(0);
     }
