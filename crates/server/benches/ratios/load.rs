@@ -56,10 +56,17 @@ fn server_time(reply: &[u8]) -> String {
 }
 
 pub(crate) fn push_tombolo(served: &Served, pushes: Pushes) -> Measured {
-    measure(served, pushes, |client| {
+    push_nodes(std::slice::from_ref(served), pushes, false)
+}
+
+/// Each client at the next node. Those that share a space share its inbox.
+pub(crate) fn push_nodes(nodes: &[Served], pushes: Pushes, is_shared: bool) -> Measured {
+    measure(nodes, pushes, |client| {
+        let served = &nodes[client % nodes.len()];
         let mut connection = Client::new(served.address, SYNC, &served.tokens[client]);
         let device = format!("device-{client}");
-        let mut last_sync = server_time(&connection.post(&request(&device, None, &[inbox(client)])));
+        let own = inbox(if is_shared { 0 } else { client });
+        let mut last_sync = server_time(&connection.post(&request(&device, None, &[own])));
         let mut next = 0;
         move || {
             let tasks: Vec<String> = (next..next + pushes.changes).map(|n| task(client, n)).collect();
@@ -71,7 +78,7 @@ pub(crate) fn push_tombolo(served: &Served, pushes: Pushes) -> Measured {
 }
 
 pub(crate) fn push_floor(served: &Served, pushes: Pushes) -> Measured {
-    measure(served, pushes, |client| {
+    measure(std::slice::from_ref(served), pushes, |client| {
         let mut connection = Client::new(served.address, &format!("/push/{client}"), "none");
         let mut next = 0;
         move || {
@@ -83,7 +90,7 @@ pub(crate) fn push_floor(served: &Served, pushes: Pushes) -> Measured {
 }
 
 /// Lets each client run for the given time, after a tenth of it to warm up.
-fn measure<F: FnMut()>(served: &Served, pushes: Pushes, client: impl Fn(usize) -> F + Sync) -> Measured {
+fn measure<F: FnMut()>(nodes: &[Served], pushes: Pushes, client: impl Fn(usize) -> F + Sync) -> Measured {
     let warm = pushes.seconds / 10;
     // The first request verifies the token, which takes longer than all that is measured.
     let ready = std::sync::Barrier::new(pushes.clients);
@@ -104,13 +111,14 @@ fn measure<F: FnMut()>(served: &Served, pushes: Pushes, client: impl Fn(usize) -
         (latencies, all)
     };
     let run = &run;
-    let cpu_before = served.cpu();
+    let cpu_of = || nodes.iter().map(Served::cpu).sum::<Duration>();
+    let cpu_before = cpu_of();
     let done: Vec<(Vec<Duration>, u32)> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..pushes.clients).map(|n| scope.spawn(move || run(n))).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
     let requests: u32 = done.iter().map(|(_, requests)| requests).sum();
-    let cpu = (served.cpu() - cpu_before) / requests.max(1);
+    let cpu = (cpu_of() - cpu_before) / requests.max(1);
     let mut all: Vec<Duration> = done.into_iter().flat_map(|(latencies, _)| latencies).collect();
     all.sort_unstable();
     let at = |share: f64| all[((all.len() - 1) as f64 * share) as usize];
@@ -150,7 +158,7 @@ pub(crate) fn empty_pulls(served: &Served, seconds: Duration) -> Measured {
         }
     }
     drop(connection);
-    measure(served, Pushes { changes: 0, clients: 1, seconds }, |_| {
+    measure(std::slice::from_ref(served), Pushes { changes: 0, clients: 1, seconds }, |_| {
         let mut connection = Client::new(served.address, SYNC, &served.tokens[0]);
         let last_sync = last_sync.clone();
         move || {

@@ -5,6 +5,7 @@
 //! cargo bench -p tombolo -- --quick         # small counts, to see that it works
 //! cargo bench -p tombolo -- --only 100x16   # one line of it: pushes of 100 changes from 16 clients
 //! cargo bench -p tombolo -- --only pulls    # all but the pushes
+//! cargo bench -p tombolo -- --only postgres # what is kept in PostgreSQL
 //! ```
 //!
 //! The floors are a bare axum server with a bare group-committing SQLite writer, which writes the same rows and indexes
@@ -22,6 +23,7 @@
 mod client;
 mod floor;
 mod load;
+mod postgres;
 mod process;
 mod table;
 
@@ -61,6 +63,9 @@ fn main() {
     pushes(&mut table, scale, only.map(String::as_str));
     if only.is_none_or(|only| only == "pulls") {
         pulls(&mut table, scale);
+    }
+    if only.is_none_or(|only| only == "postgres") {
+        postgres::run(&mut table, scale);
     }
     table.print();
 }

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use tombolo_testkit::postgres::Database;
+
 const BINARY: &str = env!("CARGO_BIN_EXE_tombolo");
 
 pub(crate) struct Served {
@@ -40,6 +42,30 @@ impl Served {
         }
         let (child, address, started_in) = start(&mut serve(&folder));
         Self { child, folder, address, tokens, started_in }
+    }
+
+    /// Nodes on one PostgreSQL database, with a token for each client: of one user, or of a user each.
+    pub(crate) fn nodes(database: &Database, count: usize, clients: usize, is_shared: bool) -> Vec<Self> {
+        let folder = fresh_folder();
+        let mut tokens = Vec::new();
+        for n in 0..clients {
+            let user = if is_shared { "owner".to_owned() } else { format!("user{n}") };
+            if !is_shared {
+                on(&folder, database, &["user", "add", &user]);
+            }
+            let name = format!("bench{n}");
+            let made = on(&folder, database, &["token", "--name", &name, "--user", &user, "--json"]);
+            let made: serde_json::Value = serde_json::from_str(&made).unwrap();
+            tokens.push(made["token"].as_str().unwrap().to_owned());
+        }
+        let node = |_| {
+            let folder = fresh_folder();
+            let (child, address, started_in) = start(serve(&folder).env("TOMBOLO_DATABASE", database.url()));
+            Self { child, folder, address, tokens: tokens.clone(), started_in }
+        };
+        let nodes = (0..count).map(node).collect();
+        let _ = std::fs::remove_dir_all(&folder);
+        nodes
     }
 
     pub(crate) fn stop(&mut self) {
@@ -106,6 +132,14 @@ fn serve(folder: &Path) -> Command {
 
 fn tombolo(folder: &Path, arguments: &[&str]) -> String {
     let output = Command::new(BINARY).args(arguments).arg("--data").arg(folder).output().unwrap();
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn on(folder: &Path, database: &Database, arguments: &[&str]) -> String {
+    let mut command = Command::new(BINARY);
+    command.args(arguments).arg("--data").arg(folder).env("TOMBOLO_DATABASE", database.url());
+    let output = command.output().unwrap();
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }

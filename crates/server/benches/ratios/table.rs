@@ -55,21 +55,29 @@ impl Table {
     }
 
     pub(crate) fn cold(&mut self, cold: &ColdPull, memory: &Duration, resident_kib: u64) {
+        self.cold_on("", cold, memory, "≥ 0.40");
+        self.line("resident after it", &mib(resident_kib), "", "", "");
+    }
+
+    pub(crate) fn cold_on(&mut self, store: &str, cold: &ColdPull, memory: &Duration, goal: &str) {
         let bytes: usize = cold.page_bytes.iter().sum();
         let ratio = memory.as_secs_f64() / cold.took.as_secs_f64();
         let what = format!(
-            "cold pull of {} records, {:.0} MB in {} replies",
+            "{store}cold pull of {} records, {:.0} MB in {} replies",
             cold.records,
             bytes as f64 / 1e6,
             cold.page_bytes.len()
         );
-        self.line(&what, &ms(cold.took), &ms(*memory), &format!("{ratio:.2}"), "≥ 0.40");
-        self.line("resident after it", &mib(resident_kib), "", "", "");
+        self.line(&what, &ms(cold.took), &ms(*memory), &format!("{ratio:.2}"), goal);
     }
 
     pub(crate) fn empty(&mut self, many: usize, few: &Measured, then: &Measured) {
+        self.empty_on("", many, few, then);
+    }
+
+    pub(crate) fn empty_on(&mut self, store: &str, many: usize, few: &Measured, then: &Measured) {
         let ratio = then.p50.as_secs_f64() / few.p50.as_secs_f64();
-        let what = format!("empty pull at {many} records, beside at 100");
+        let what = format!("{store}empty pull at {many} records, beside at 100");
         let show = |m: &Measured| format!("p50 {}, p99 {}", ms(m.p50), ms(m.p99));
         self.line(&what, &show(then), &show(few), &format!("{ratio:.2}"), "1");
     }
@@ -82,6 +90,17 @@ impl Table {
 
     pub(crate) fn started(&mut self, many: usize, started_in: Duration) {
         self.line(&format!("start at {many} records, after a clean stop"), &ms(started_in), "", "", "≤ 20 ms");
+    }
+
+    /// Pushes beside PostgreSQL's own commits.
+    pub(crate) fn commits(&mut self, what: &str, floor: f64, ours: &Measured, goal: &str) {
+        let Measured { per_second, p50, p99, cpu } = ours;
+        let show = format!("{per_second:.0}/s, p50 {}, p99 {}, cpu {}", ms(*p50), ms(*p99), ms(*cpu));
+        self.line(what, &show, &format!("{floor:.0}/s"), &format!("{:.2}", per_second / floor), goal);
+    }
+
+    pub(crate) fn note(&mut self, what: &str, ours: &str, goal: &str) {
+        self.line(what, ours, "", "", goal);
     }
 
     pub(crate) fn print(&self) {

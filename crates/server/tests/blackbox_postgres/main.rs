@@ -15,6 +15,7 @@ mod nodes;
 mod replies;
 #[path = "../blackbox/requests.rs"]
 mod requests;
+mod tls;
 #[path = "../blackbox/tokens.rs"]
 mod tokens;
 #[path = "../blackbox/transcripts.rs"]

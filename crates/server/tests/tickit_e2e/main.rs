@@ -5,34 +5,97 @@
 
 mod desktop;
 
+use std::cell::Cell;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use desktop::{Desktop, Synced, client};
+use tombolo_testkit::postgres::Cluster;
 use tombolo_testkit::proxy::Proxy;
 use tombolo_testkit::served::{Install, Served};
 use tombolo_testkit::tickit::Device;
 
-/// A server with the devices of one person.
+/// The nodes that serve the devices of one person.
 struct Home {
-    served: Served,
+    nodes: Vec<Served>,
     client: PathBuf,
+    desktops: Cell<usize>,
 }
 
 impl Home {
-    fn new() -> Option<Self> {
-        let client = client()?;
-        Some(Self { served: Install::new(env!("CARGO_BIN_EXE_tombolo")).serve(), client })
+    /// One server on a SQLite file.
+    fn on_sqlite() -> Option<Self> {
+        Self::of(|| Some(vec![Install::new(env!("CARGO_BIN_EXE_tombolo")).serve()]))
     }
 
+    /// Two nodes on one PostgreSQL database; `None` where there is no PostgreSQL, which was said loudly.
+    fn on_two_nodes() -> Option<Self> {
+        Self::of(|| {
+            let database = Arc::new(Cluster::shared()?.database());
+            let node = || Install::new(env!("CARGO_BIN_EXE_tombolo")).on(&database).set("postgres.connections_max=6");
+            Some(vec![node().serve(), node().serve()])
+        })
+    }
+
+    fn of(nodes: impl FnOnce() -> Option<Vec<Served>>) -> Option<Self> {
+        let client = client()?;
+        Some(Self { nodes: nodes()?, client, desktops: Cell::new(0) })
+    }
+
+    /// The server, or the first of the nodes.
+    fn served(&self) -> &Served {
+        &self.nodes[0]
+    }
+
+    /// A desktop, each at the next node.
     fn desktop(&self, name: &str) -> Desktop {
-        Desktop::new(&self.client, self.served.address(), &self.served.install.token(name))
+        let at = self.desktops.replace(self.desktops.get() + 1) % self.nodes.len();
+        Desktop::new(&self.client, self.nodes[at].address(), &self.served().install.token(name))
     }
 
     /// A device that only watches.
     fn watcher(&self) -> Device {
-        Device::new("watcher", &self.served.install.token("watcher"))
+        Device::new("watcher", &self.served().install.token("watcher"))
     }
 }
+
+/// Makes of each named history a test on SQLite, and one with the desktops at different nodes.
+macro_rules! on_each_store {
+    ($($history:ident),* $(,)?) => {
+        mod sqlite {
+            $(#[test]
+            fn $history() {
+                if let Some(home) = super::Home::on_sqlite() {
+                    super::$history(&home);
+                }
+            })*
+        }
+        mod two_nodes {
+            $(#[test]
+            fn $history() {
+                if let Some(home) = super::Home::on_two_nodes() {
+                    super::$history(&home);
+                }
+            })*
+        }
+    };
+}
+
+on_each_store!(
+    what_was_made_on_both_before_the_first_sync_is_on_both,
+    offline_edits_of_two_devices_all_survive,
+    of_one_field_edited_on_both_the_later_edit_stands_and_the_loser_is_told,
+    there_is_no_ping_pong_and_what_is_uploaded_again_changes_nothing,
+    a_task_in_the_inbox_is_completed_on_the_other_device,
+    a_deleted_task_is_gone_everywhere_and_stays_gone,
+    of_a_delete_and_a_later_edit_the_edit_stands_on_both,
+    a_forced_sync_takes_nothing_back,
+    a_lost_reply_loses_nothing,
+    a_lost_first_reply_loses_nothing,
+    the_tasks_of_a_deleted_list_are_in_the_inbox_of_each_device,
+    tags_of_one_name_become_one_and_keep_their_tasks,
+    a_restored_home_takes_nothing_back,
+);
 
 /// Syncs `desktops` in turn until none receives anything more, and returns what the last round said.
 fn settle(desktops: &[&Desktop]) -> Vec<Synced> {
@@ -52,9 +115,7 @@ fn assert_equal(desktops: &[&Desktop]) {
     }
 }
 
-#[test]
-fn what_was_made_on_both_before_the_first_sync_is_on_both() {
-    let Some(home) = Home::new() else { return };
+fn what_was_made_on_both_before_the_first_sync_is_on_both(home: &Home) {
     let (a, b) = (home.desktop("a"), home.desktop("b"));
     a.ok(&["lists", "add", "Work"]);
     a.ok(&["add", "Milk", "-p", "high", "--due", "2027-12-24"]);
@@ -76,9 +137,7 @@ fn what_was_made_on_both_before_the_first_sync_is_on_both() {
     assert_eq!((a.inbox_count(), b.inbox_count()), (1, 1));
 }
 
-#[test]
-fn offline_edits_of_two_devices_all_survive() {
-    let Some(home) = Home::new() else { return };
+fn offline_edits_of_two_devices_all_survive(home: &Home) {
     let (a, b) = (home.desktop("a"), home.desktop("b"));
     for title in ["Milk", "Bread", "Salt"] {
         a.ok(&["add", title]);
@@ -108,9 +167,7 @@ fn offline_edits_of_two_devices_all_survive() {
     );
 }
 
-#[test]
-fn of_one_field_edited_on_both_the_later_edit_stands_and_the_loser_is_told() {
-    let Some(home) = Home::new() else { return };
+fn of_one_field_edited_on_both_the_later_edit_stands_and_the_loser_is_told(home: &Home) {
     let (a, b) = (home.desktop("a"), home.desktop("b"));
     a.ok(&["add", "Milk"]);
     settle(&[&a, &b]);
@@ -129,9 +186,7 @@ fn of_one_field_edited_on_both_the_later_edit_stands_and_the_loser_is_told() {
     assert_eq!(b.task("Milk").description.as_deref(), Some("oat"));
 }
 
-#[test]
-fn there_is_no_ping_pong_and_what_is_uploaded_again_changes_nothing() {
-    let Some(home) = Home::new() else { return };
+fn there_is_no_ping_pong_and_what_is_uploaded_again_changes_nothing(home: &Home) {
     let (a, b) = (home.desktop("a"), home.desktop("b"));
     let mut watcher = home.watcher();
     a.ok(&["add", "Milk"]);
@@ -141,7 +196,7 @@ fn there_is_no_ping_pong_and_what_is_uploaded_again_changes_nothing() {
     for desktop in [&a, &b, &a, &b] {
         desktop.sync();
     }
-    watcher.sync(&home.served, &[]);
+    watcher.sync(home.served(), &[]);
     let mut uploaded = 0;
     for desktop in [&b, &b, &a, &a, &b, &a] {
         let synced = desktop.sync();
@@ -151,14 +206,12 @@ fn there_is_no_ping_pong_and_what_is_uploaded_again_changes_nothing() {
     // The time that the server gives lies behind: what was just edited or applied goes up again, and is no edit.
     assert!(uploaded > 0, "nothing was uploaded again, so this shows nothing");
     let seen = watcher.last_sync.clone();
-    let reply = watcher.sync(&home.served, &[]);
+    let reply = watcher.sync(home.served(), &[]);
     assert_eq!((reply.changes.len(), Some(reply.server_time)), (0, seen));
     assert_equal(&[&a, &b]);
 }
 
-#[test]
-fn a_task_in_the_inbox_is_completed_on_the_other_device() {
-    let Some(home) = Home::new() else { return };
+fn a_task_in_the_inbox_is_completed_on_the_other_device(home: &Home) {
     let (a, b, c) = (home.desktop("a"), home.desktop("b"), home.desktop("c"));
     a.ok(&["add", "Milk"]);
     b.ok(&["add", "Bread"]);
@@ -176,9 +229,7 @@ fn a_task_in_the_inbox_is_completed_on_the_other_device() {
     assert_eq!([&a, &b, &c].map(Desktop::inbox_count), [1, 1, 1]);
 }
 
-#[test]
-fn a_deleted_task_is_gone_everywhere_and_stays_gone() {
-    let Some(home) = Home::new() else { return };
+fn a_deleted_task_is_gone_everywhere_and_stays_gone(home: &Home) {
     let (a, b) = (home.desktop("a"), home.desktop("b"));
     a.ok(&["add", "Milk"]);
     a.ok(&["add", "Bread"]);
@@ -195,9 +246,7 @@ fn a_deleted_task_is_gone_everywhere_and_stays_gone() {
     }
 }
 
-#[test]
-fn of_a_delete_and_a_later_edit_the_edit_stands_on_both() {
-    let Some(home) = Home::new() else { return };
+fn of_a_delete_and_a_later_edit_the_edit_stands_on_both(home: &Home) {
     let (a, b) = (home.desktop("a"), home.desktop("b"));
     a.ok(&["add", "Milk"]);
     settle(&[&a, &b]);
@@ -217,9 +266,7 @@ fn of_a_delete_and_a_later_edit_the_edit_stands_on_both() {
     assert_eq!((a.titles().len(), b.titles().len()), (0, 0));
 }
 
-#[test]
-fn a_forced_sync_takes_nothing_back() {
-    let Some(home) = Home::new() else { return };
+fn a_forced_sync_takes_nothing_back(home: &Home) {
     let (a, b) = (home.desktop("a"), home.desktop("b"));
     a.ok(&["tags", "add", "soon"]);
     a.ok(&["add", "Milk", "-t", "soon"]);
@@ -239,15 +286,13 @@ fn a_forced_sync_takes_nothing_back() {
     assert_eq!((milk.description.as_deref(), milk.tags), (Some("oat"), vec!["soon".to_owned()]));
 }
 
-#[test]
-fn a_lost_reply_loses_nothing() {
-    let Some(home) = Home::new() else { return };
-    let proxy = Proxy::before(home.served.address());
+fn a_lost_reply_loses_nothing(home: &Home) {
+    let proxy = Proxy::before(home.served().address());
     let (a, b) = (home.desktop("a"), home.desktop("b"));
     a.ok(&["add", "Milk"]);
     b.ok(&["add", "Bread"]);
     settle(&[&a, &b]);
-    b.connect(proxy.address(), &home.served.install.token("b-again"));
+    b.connect(proxy.address(), &home.served().install.token("b-again"));
     a.edit("Milk", "description", &"oat");
     a.ok(&["add", "Tea"]);
     a.sync();
@@ -267,14 +312,12 @@ fn a_lost_reply_loses_nothing() {
     assert_eq!((milk.description.as_deref(), milk.priority.as_str()), (Some("oat"), "urgent"));
 }
 
-#[test]
-fn a_lost_first_reply_loses_nothing() {
-    let Some(home) = Home::new() else { return };
-    let proxy = Proxy::before(home.served.address());
+fn a_lost_first_reply_loses_nothing(home: &Home) {
+    let proxy = Proxy::before(home.served().address());
     let a = home.desktop("a");
     a.ok(&["add", "Milk"]);
     a.sync();
-    let b = Desktop::new(&home.client, proxy.address(), &home.served.install.token("b"));
+    let b = Desktop::new(&home.client, proxy.address(), &home.served().install.token("b"));
     b.ok(&["add", "Bread"]);
     proxy.lose_replies(1);
     assert!(!b.run(&["sync"]).status.success() && proxy.lost() == 1, "the reply was meant to be lost");
@@ -285,9 +328,7 @@ fn a_lost_first_reply_loses_nothing() {
     assert_eq!(a.titles(), ["Bread", "Milk"]);
 }
 
-#[test]
-fn the_tasks_of_a_deleted_list_are_in_the_inbox_of_each_device() {
-    let Some(home) = Home::new() else { return };
+fn the_tasks_of_a_deleted_list_are_in_the_inbox_of_each_device(home: &Home) {
     let (a, b) = (home.desktop("a"), home.desktop("b"));
     a.ok(&["lists", "add", "Work"]);
     a.ok(&["add", "Report", "-l", "Work"]);
@@ -310,9 +351,7 @@ fn the_tasks_of_a_deleted_list_are_in_the_inbox_of_each_device() {
     assert!(a.task("Report").completed);
 }
 
-#[test]
-fn tags_of_one_name_become_one_and_keep_their_tasks() {
-    let Some(home) = Home::new() else { return };
+fn tags_of_one_name_become_one_and_keep_their_tasks(home: &Home) {
     let (a, b) = (home.desktop("a"), home.desktop("b"));
     for (desktop, name, title) in [(&a, "soon", "Milk"), (&b, "Soon", "Bread")] {
         desktop.ok(&["tags", "add", name]);
@@ -329,9 +368,7 @@ fn tags_of_one_name_become_one_and_keep_their_tasks() {
     assert_eq!((count(&a), count(&b)), (1, 1));
 }
 
-#[test]
-fn a_restored_home_takes_nothing_back() {
-    let Some(home) = Home::new() else { return };
+fn a_restored_home_takes_nothing_back(home: &Home) {
     let (a, b) = (home.desktop("a"), home.desktop("b"));
     a.ok(&["add", "Milk"]);
     a.ok(&["add", "Bread"]);

@@ -1,9 +1,11 @@
 //! What was read, put where drafts look for it; and what was wanted and not found, noted as absent.
 
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
 use tombolo_core::Seq;
 
 use super::load::{Bounds, Found};
-use super::loaded::{Content, Loaded};
+use super::loaded::{Content, Heads, Loaded};
 use super::wants::Wants;
 use crate::columns::from_millis;
 use crate::ledger::{Record, RecordRow, ReplicaRow};
@@ -14,11 +16,20 @@ impl Loaded {
         for target in &wants.referrers {
             self.referrers.entry(*target).or_default();
         }
-        for row in rows {
-            self.take(row, bounds);
+        for (rank, after) in &wants.heads {
+            // What goes on where the known ones end is added to them; anything else takes their place.
+            let goes_on = self.heads.get(rank).is_some_and(|heads| heads.to == Some(*after));
+            if !goes_on {
+                let none = Heads { from: *after, to: Some(*after), rows: BTreeMap::new() };
+                self.heads.insert(*rank, none);
+            }
         }
-        for heads in self.heads.values_mut() {
-            heads.rows.sort_unstable_by_key(|(head, _)| head.seq);
+        let mut counted = HashMap::new();
+        for row in rows {
+            self.take(row, &mut counted);
+        }
+        for (rank, after) in &wants.heads {
+            self.note_heads(*rank, *after, counted.get(rank).copied().unwrap_or(0), bounds, &wants.readers);
         }
         if let Some(aliases) = &mut self.aliases {
             aliases.sort_unstable_by_key(|(_, ordinal)| *ordinal);
@@ -26,7 +37,7 @@ impl Loaded {
         self.note_absent(wants);
     }
 
-    fn take(&mut self, row: Found, bounds: Bounds) {
+    fn take(&mut self, row: Found, counted: &mut HashMap<usize, usize>) {
         match row {
             Found::Space(..) => {}
             Found::Replica(name, replica, has_traffic) => {
@@ -63,19 +74,16 @@ impl Loaded {
             Found::Referrer(target, source) => {
                 self.referrers.entry(target).or_default().insert(source);
             }
-            Found::Head(rank, after, head, digest, is_damaged) => {
+            Found::Head(rank, head, digest, is_damaged) => {
                 if is_damaged {
                     self.payloads.insert(head.seq, Content::Damaged);
                 }
-                self.heads.entry((rank, after)).or_default().rows.push((head, digest));
+                self.keys.entry(head.record).or_insert_with(|| head.key.clone());
+                if let Some(heads) = self.heads.get_mut(&rank) {
+                    heads.rows.insert(head.seq, (head, digest));
+                }
             }
-            Found::HeadCount(rank, after, counted) => {
-                let heads = self.heads.entry((rank, after)).or_default();
-                let is_cut = i64::try_from(counted).is_ok_and(|counted| counted >= bounds.head_rows);
-                // Whether all that were counted came too is seen once the rows are here.
-                heads.counted = counted;
-                heads.is_all = !is_cut;
-            }
+            Found::HeadCount(rank, count) => drop(counted.insert(rank, count)),
             Found::Age(replica, newest) => self.ages.get_or_insert_default().push((newest, replica)),
         }
     }
@@ -120,21 +128,27 @@ impl Loaded {
         if wants.ages {
             self.ages.get_or_insert_default().sort_unstable();
         }
-        for (rank, after, replica) in &wants.heads {
-            self.note_heads((*rank, *after), *replica);
-        }
     }
 
-    fn note_heads(&mut self, place: (usize, Seq), replica: Option<ReplicaRow>) {
-        let heads = self.heads.entry(place).or_default();
-        heads.is_all &= heads.rows.len() == heads.counted;
-        let records: Vec<RecordRow> = heads.rows.iter().map(|(head, _)| head.record).collect();
-        for (head, _) in &heads.rows {
-            self.keys.entry(head.record).or_insert_with(|| head.key.clone());
-        }
-        if let Some(replica) = replica {
-            for record in records {
-                self.traffic.entry((replica, record)).or_insert(None);
+    /// Notes up to where the heads of a rank are known now. `counted` are there, up to the bound; those whose contents did
+    /// not fit did not come.
+    fn note_heads(
+        &mut self,
+        rank: usize,
+        after: Seq,
+        counted: usize,
+        bounds: Bounds,
+        readers: &BTreeSet<ReplicaRow>,
+    ) {
+        let Some(heads) = self.heads.get_mut(&rank) else { return };
+        let came = heads.rows.range(after.next()..).count();
+        let is_cut = came < counted || i64::try_from(counted).is_ok_and(|counted| counted >= bounds.head_rows);
+        let last = heads.rows.last_key_value().map_or(after, |(seq, _)| *seq);
+        heads.to = is_cut.then_some(last);
+        let records: Vec<RecordRow> = heads.rows.range(after.next()..).map(|(_, (head, _))| head.record).collect();
+        for replica in readers {
+            for record in &records {
+                self.traffic.entry((*replica, *record)).or_insert(None);
             }
         }
     }

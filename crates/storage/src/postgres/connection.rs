@@ -61,11 +61,14 @@ impl Url {
         if !query.split('&').filter(|pair| !pair.is_empty()).all(is_known) {
             return Err(UrlError);
         }
+        // A capacity that the URL names stands over ours.
         let options = PgConnectOptions::from_str(text).map_err(|_| UrlError)?.disable_statement_logging();
+        let has_capacity = query.contains("statement-cache-capacity=");
+        let options = if has_capacity { options } else { options.statement_cache_capacity(STATEMENTS_MAX) };
         let host = options.get_socket().map_or_else(|| options.get_host().to_owned(), |path| path.display().to_string());
         let database = options.get_database().unwrap_or_else(|| options.get_username());
         let shown = format!("postgres://{host}/{database}");
-        Ok(Self { options: options.clone().statement_cache_capacity(STATEMENTS_MAX), shown })
+        Ok(Self { options, shown })
     }
 
     /// Whether `text` means to be one.

@@ -29,8 +29,6 @@ pub(super) struct Draft<'a> {
     policy: &'a dyn Policy,
     /// The ordinal of this run of history.
     generation: i64,
-    /// Whose traffic is read with heads.
-    reader: Option<ReplicaRow>,
     end: End,
     last_record: i64,
     last_replica: i64,
@@ -62,7 +60,6 @@ impl<'a> Draft<'a> {
             loaded,
             policy,
             generation,
-            reader: None,
             end: loaded.space.end,
             last_record: loaded.space.last_record,
             last_replica: loaded.space.last_replica,
@@ -85,12 +82,6 @@ impl<'a> Draft<'a> {
             pending: Pending::default(),
             wants: Wants::default(),
         }
-    }
-
-    /// Says whose request comes next.
-    pub(super) fn begin(&mut self, replica: &ReplicaName) {
-        let known = self.loaded.replicas.get(replica).and_then(Option::as_ref);
-        self.reader = known.map(|replica| replica.row).filter(|row| !self.evicted.contains(row));
     }
 
     /// What is missing, when a decision failed for it.
@@ -167,14 +158,15 @@ impl<'a> Draft<'a> {
     /// The heads that were read after `after`, as far as nothing newer was written now. `false` when the visitor has
     /// enough.
     fn visit_loaded(&mut self, rank: usize, after: Seq, visitor: &mut dyn HeadVisitor) -> Done<bool> {
-        let mut after = after;
-        while after < self.loaded.space.end.seq {
-            let Some(heads) = self.loaded.heads.get(&(rank, after)) else {
-                self.wants.heads.insert((rank, after, self.reader));
+        let mut at = after;
+        while at < self.loaded.space.end.seq {
+            let heads = self.loaded.heads.get(&rank).filter(|heads| heads.from <= at && heads.to != Some(at));
+            let Some(heads) = heads else {
+                self.wants.heads.insert(rank, at);
                 return self.missing();
             };
-            for (head, digest) in &heads.rows {
-                after = head.seq;
+            for (seq, (head, digest)) in heads.rows.range(at.next()..) {
+                at = *seq;
                 let is_head = !self.head_of.contains_key(&head.record);
                 if !is_head || !visitor.wants(head.record, head.seq, head.op, *digest) {
                     continue;
@@ -186,7 +178,7 @@ impl<'a> Draft<'a> {
                     return Ok(false);
                 }
             }
-            if heads.is_all {
+            if heads.to.is_none() {
                 break;
             }
             if heads.rows.is_empty() {

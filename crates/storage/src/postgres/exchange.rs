@@ -234,6 +234,7 @@ impl Postgres {
         reader.bounds.head_bytes = i64::try_from(first.request().page_bytes_max).unwrap_or(i64::MAX);
         let mut wants = Wants::default();
         jobs.iter().for_each(|job| job.foresee(&mut wants));
+        let requests: Vec<&Exchange> = jobs.iter().map(|job| &**job.request()).collect();
         let Some(mut loaded) = reader.begin(&wants).await? else { return Ok(Try::Again) };
         let mut errors = BTreeMap::new();
         let (outcomes, pending) = loop {
@@ -244,7 +245,7 @@ impl Postgres {
                 Decided::Done(outcomes, pending) => break (outcomes, pending),
                 Decided::Failed(place, error) => drop(errors.insert(place, error)),
                 Decided::Missing(wants) => {
-                    if reader.go_on(&mut loaded, wants).await?.is_break() {
+                    if reader.go_on(&mut loaded, wants, &requests).await?.is_break() {
                         return Ok(Try::Again);
                     }
                 }
@@ -301,12 +302,11 @@ impl Postgres {
         loop {
             let (polled, wants) = {
                 let mut draft = Draft::new(space, &loaded, &*request.policy, present.ordinal);
-                draft.begin(&request.replica);
                 let polled = shared::poll(&mut draft, request);
                 (polled, draft.wants().clone())
             };
             if !wants.is_empty() {
-                if reader.go_on(&mut loaded, wants).await?.is_break() {
+                if reader.go_on(&mut loaded, wants, &[request]).await?.is_break() {
                     return Ok(Try::Again);
                 }
                 continue;
@@ -355,14 +355,13 @@ impl Postgres {
         let page = loop {
             let (page, wants) = {
                 let mut draft = Draft::new(space, &loaded, &*request.policy, present.ordinal);
-                draft.begin(&request.replica);
                 let page = blocking(BLOCKING_WRITES, || shared::read_page(&mut draft, request, judged));
                 (page, draft.wants().clone())
             };
             if wants.is_empty() {
                 break page?;
             }
-            if reader.go_on(&mut loaded, wants).await?.is_break() {
+            if reader.go_on(&mut loaded, wants, &[request]).await?.is_break() {
                 return Ok(Try::Again);
             }
         };
@@ -459,7 +458,12 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads what else is wanted. It breaks when the space has changed since the beginning.
-    async fn go_on(&mut self, loaded: &mut Loaded, mut wants: Wants) -> Result<ControlFlow<()>, StoreError> {
+    async fn go_on(
+        &mut self,
+        loaded: &mut Loaded,
+        mut wants: Wants,
+        requests: &[&Exchange],
+    ) -> Result<ControlFlow<()>, StoreError> {
         self.rounds += 1;
         if self.rounds > ROUNDS_MAX {
             return Err(StoreError::Internal("a decision asks for ever more".to_owned()));
@@ -470,6 +474,7 @@ impl<'a> Reader<'a> {
         if !wants.payloads.is_empty() {
             self.bounds.contents = (self.bounds.contents * 2).min(512);
         }
+        widen(&mut wants, loaded, requests);
         let is_cascade = !wants.referrers.is_empty();
         loop {
             let found = load(self.connection, self.space, self.policy, &wants, self.bounds).await?;
@@ -494,6 +499,31 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// What one request of a group is going to be told, the others are too: it is read for all of them at once.
+fn widen(wants: &mut Wants, loaded: &Loaded, requests: &[&Exchange]) {
+    if wants.heads.is_empty() && wants.traffic.is_empty() {
+        return;
+    }
+    for request in requests {
+        let Some(Some(replica)) = loaded.replicas.get(&request.replica) else { continue };
+        wants.readers.insert(replica.row);
+        let cursors = loaded.cursors.get(&replica.row);
+        let presented = request.presented.and_then(|time| cursors?.known.get(&time));
+        let Some(resume) = presented.map(|cursor| cursor.coverage.resume()) else { continue };
+        for (rank, after) in resume.into_iter().enumerate() {
+            let is_near = loaded.space.end.seq.get().saturating_sub(after.get()) <= INLINE_SPAN;
+            // Where nothing was read yet: what is known already is only gone on with.
+            let is_first = !loaded.heads.contains_key(&rank);
+            if is_near && is_first && after < loaded.space.end.seq {
+                let from = wants.heads.entry(rank).or_insert(after);
+                *from = after.min(*from);
+            }
+        }
+    }
+    let records: Vec<_> = wants.traffic.iter().map(|(_, record)| *record).collect();
+    wants.traffic.extend(wants.readers.iter().flat_map(|reader| records.iter().map(|record| (*reader, *record))));
+}
+
 /// Runs what may take long where it holds up no other request, if there is such a place.
 fn blocking<T>(size: usize, work: impl FnOnce() -> T) -> T {
     let is_possible = Handle::try_current().is_ok_and(|handle| handle.runtime_flavor() == RuntimeFlavor::MultiThread);
@@ -512,7 +542,6 @@ fn decide(
     let mut draft = Draft::new(space, loaded, &*first.request().policy, generation);
     let mut outcomes = Vec::with_capacity(jobs.len());
     for (place, job) in jobs.iter().enumerate().filter(|(place, _)| !failed.contains_key(place)) {
-        draft.begin(&job.request().replica);
         let decided = catch_unwind(AssertUnwindSafe(|| decide_one(&mut draft, job)));
         if !draft.wants().is_empty() {
             return Decided::Missing(draft.wants().clone());

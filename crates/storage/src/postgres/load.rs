@@ -323,14 +323,15 @@ fn log(union: &mut Union, wants: &Wants, bounds: Bounds) -> Result<(), StoreErro
 
 /// Heads with their contents, up to a number and up to a size, and what was exchanged of them with whom they go to.
 fn heads(union: &mut Union, wants: &Wants, bounds: Bounds) -> Result<(), StoreError> {
-    for (rank, after, replica) in &wants.heads {
+    let readers: Vec<i64> = wants.readers.iter().map(|replica| replica.0).collect();
+    for (rank, after) in &wants.heads {
         let (rank, after) = (union.0.bind(small(*rank))?, union.0.bind(crate::columns::int(*after))?);
         let (rows, bytes) = (union.0.bind(bounds.head_rows)?, union.0.bind(bounds.head_bytes)?);
         let some = format!(
             "SELECT r.id, r.collection, r.name, r.seq FROM records r
              WHERE r.space = $1 AND r.rank = {rank} AND r.seq > {after} ORDER BY r.seq LIMIT {rows}"
         );
-        let (rank, after) = (format!("{rank}::int8"), format!("{after}::int8"));
+        let rank = format!("{rank}::int8");
         // The running sum reads the contents' lengths only; they themselves are read where they fit.
         let from = format!(
             "FROM (SELECT h.*, sum(octet_length(s.payload)) OVER (ORDER BY h.seq ROWS UNBOUNDED PRECEDING)
@@ -340,17 +341,18 @@ fn heads(union: &mut Union, wants: &Wants, bounds: Bounds) -> Result<(), StoreEr
             each("changes", "c", "k.seq = r.seq")
         );
         let columns: [&[&str]; 3] = [
-            &["c.seq", "c.op", "c.public_at", "c.checksum", "c.prev", "r.id", &rank, &after],
+            &["c.seq", "c.op", "c.public_at", "c.checksum", "c.prev", "r.id", &rank],
             &["r.collection", "r.name"],
             &["c.digest", "c.payload"],
         ];
         union.part(Kind::Head, columns, &from);
         let counted = format!("(SELECT count(*) FROM ({some}) h)");
-        union.part(Kind::HeadCount, [&[&counted, &rank, &after], &[], &[]], "");
-        if let Some(replica) = replica {
-            let replica = union.0.bind(replica.0)?;
-            let traffic = each("traffic", "t", &format!("k.replica = {replica} AND k.record = h.id"));
-            union.part(Kind::Traffic, TRAFFIC, &format!("FROM ({some}) h {traffic}"));
+        union.part(Kind::HeadCount, [&[&counted, &rank], &[], &[]], "");
+        if !readers.is_empty() {
+            let readers = union.0.bind(readers.as_slice())?;
+            let traffic = each("traffic", "t", "k.replica = w.replica AND k.record = h.id");
+            let from = format!("FROM ({some}) h CROSS JOIN unnest({readers}) w(replica) {traffic}");
+            union.part(Kind::Traffic, TRAFFIC, &from);
         }
     }
     Ok(())
@@ -369,8 +371,8 @@ pub(super) enum Found {
     Unique(RecordKey, RecordRow, Vec<u8>),
     Payload(Seq, Content),
     Referrer(RecordRow, RecordRow),
-    Head(usize, Seq, HeadRow, Digest, bool),
-    HeadCount(usize, Seq, usize),
+    Head(usize, HeadRow, Digest, bool),
+    HeadCount(usize, usize),
     Age(ReplicaRow, Option<i64>),
 }
 
@@ -487,7 +489,7 @@ impl Read {
             Kind::Payload => Found::Payload(self.seq(0)?, self.content(1, 0)?),
             Kind::Referrer => Found::Referrer(RecordRow(self.int(0)?), RecordRow(self.int(1)?)),
             Kind::Head => self.head(policy)?,
-            Kind::HeadCount => Found::HeadCount(self.rank(1)?, self.seq(2)?, self.small(0)?),
+            Kind::HeadCount => Found::HeadCount(self.rank(1)?, self.small(0)?),
             Kind::Age => Found::Age(ReplicaRow(self.int(0)?), self.int_opt(1)?),
         })
     }
@@ -557,7 +559,7 @@ impl Read {
             is_first: self.int_opt(4)?.is_none(),
             payload,
         };
-        Ok(Found::Head(self.rank(6)?, self.seq(7)?, head, self.digest(0)?, is_damaged))
+        Ok(Found::Head(self.rank(6)?, head, self.digest(0)?, is_damaged))
     }
 }
 

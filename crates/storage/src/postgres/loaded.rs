@@ -36,14 +36,14 @@ pub(super) enum Content {
     Damaged,
 }
 
-/// Some heads of a rank, in the order of their numbers.
-#[derive(Clone, Debug, Default)]
+/// Some heads of a rank.
+#[derive(Clone, Debug)]
 pub(super) struct Heads {
-    pub(super) rows: Vec<(HeadRow, Digest)>,
-    /// How many there are, up to the bound; those whose contents did not fit are not among the rows.
-    pub(super) counted: usize,
-    /// Whether there are none after them.
-    pub(super) is_all: bool,
+    /// They are those after this place,
+    pub(super) from: Seq,
+    /// up to this one; `None` when there are none after them.
+    pub(super) to: Option<Seq>,
+    pub(super) rows: BTreeMap<Seq, (HeadRow, Digest)>,
 }
 
 /// What was read. An entry that is `None` is known to be absent; one that is missing is not known.
@@ -65,7 +65,7 @@ pub(super) struct Loaded {
     /// In the order in which they were made, each with its ordinal.
     pub(super) aliases: Option<Vec<(Alias, i64)>>,
     pub(super) uniques: HashMap<(CollectionName, Vec<u8>), Option<RecordRow>>,
-    pub(super) heads: HashMap<(usize, Seq), Heads>,
+    pub(super) heads: HashMap<usize, Heads>,
     /// The replicas with the newest time that each was given, oldest first; empty below the limit.
     pub(super) ages: Option<Vec<(Option<i64>, ReplicaRow)>>,
 }

@@ -1,6 +1,6 @@
 //! What has to be read of a space before a request can be decided.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tombolo_core::{CollectionName, Digest, Instant, Policy, RecordKey, ReplicaName, Seq};
 
@@ -37,8 +37,10 @@ pub(super) struct Wants {
     pub(super) payloads: BTreeSet<Seq>,
     /// What refers to a record, with its heads and contents.
     pub(super) referrers: BTreeSet<RecordRow>,
-    /// Heads of a rank after a place, and whose traffic to read with them.
-    pub(super) heads: BTreeSet<(usize, Seq, Option<ReplicaRow>)>,
+    /// Heads of a rank after a place.
+    pub(super) heads: BTreeMap<usize, Seq>,
+    /// To whom heads go: what was exchanged with them for these is read too. By itself it is no reason to read.
+    pub(super) readers: BTreeSet<ReplicaRow>,
     /// Which replicas were unseen for longest.
     pub(super) ages: bool,
 }
@@ -60,6 +62,7 @@ impl Wants {
             payloads,
             referrers,
             heads,
+            readers: _,
             ages,
         } = self;
         let names = replicas.is_empty() && presented.is_empty() && keys.is_empty() && exchanged.is_empty();
