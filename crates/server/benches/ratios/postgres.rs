@@ -64,8 +64,8 @@ pub(crate) fn run(table: &mut Table, scale: Scale) {
 
 fn pulls(table: &mut Table, scale: Scale, database: &Database) {
     let node = Served::nodes(database, 1, 1, false).remove(0);
-    let asked = idle_statements(database);
-    table.note(&format!("PostgreSQL: statements of an idle node in {IDLE_SECS} s"), &asked.to_string(), "0");
+    let asked = idle(database);
+    table.note(&format!("PostgreSQL: what an idle node asks in {} s", IDLE.as_secs()), &asked, "nothing");
     load::fill(&node, 100);
     let few = load::empty_pulls(&node, scale.seconds);
     load::fill(&node, scale.cold_records - 100);
@@ -78,24 +78,19 @@ fn pulls(table: &mut Table, scale: Scale, database: &Database) {
 }
 
 /// How long an idle node is watched.
-const IDLE_SECS: u64 = 10;
+const IDLE: Duration = Duration::from_secs(10);
 
-/// Transactions in the database while nobody asks its node for anything, but for those of looking.
-fn idle_statements(database: &Database) -> i64 {
-    // The counters are written down with a delay of a second; the looks themselves are transactions too.
-    let count = || -> i64 {
-        let sql = "SELECT pg_stat_clear_snapshot(); SELECT xact_commit + xact_rollback FROM pg_stat_database
-                   WHERE datname = current_database()";
-        database.sql(sql).lines().last().unwrap().trim().parse().unwrap()
-    };
-    let settle = Duration::from_secs(2);
-    std::thread::sleep(settle);
-    let before = count();
-    std::thread::sleep(settle);
-    let look = count() - before;
-    let begun = count();
-    std::thread::sleep(Duration::from_secs(IDLE_SECS));
-    count() - begun - look
+/// What an idle node asks of the database, and what it keeps open there.
+fn idle(database: &Database) -> String {
+    let backends = "WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()";
+    // A statement changes when its connection's last one began.
+    let last = || database.sql(&format!("SELECT pid, query_start FROM pg_stat_activity {backends} ORDER BY pid"));
+    // What its start asked is over.
+    std::thread::sleep(Duration::from_secs(2));
+    let before = last();
+    std::thread::sleep(IDLE);
+    let asked = if last() == before { "nothing" } else { "something" };
+    format!("{asked}, {} connections", before.lines().count())
 }
 
 /// Commits a second of one row each.
