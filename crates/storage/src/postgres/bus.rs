@@ -17,7 +17,7 @@ use tombolo_core::{Purpose, Seq, ServerTime, UserId};
 
 use super::connection::{Url, acquire, failed};
 use super::{Postgres, lock};
-use crate::bus::{FRAME_BYTES_MAX, Frame, Listener, LocalBus, Message, TOPIC_BYTES_MAX};
+use crate::bus::{Frame, Listener, LocalBus, Message};
 use crate::{Bus, Elsewhere, Reply, SpaceAddress, StoreError};
 
 /// The channel of all nodes on one database.
@@ -233,9 +233,7 @@ impl PostgresBus {
 impl Bus for PostgresBus {
     fn publish(&self, frame: Frame) -> Reply<'_, ()> {
         Box::pin(async move {
-            if frame.payload.len() > FRAME_BYTES_MAX || frame.topic.len() > TOPIC_BYTES_MAX {
-                return Err(StoreError::Internal("a frame is too large for the bus".to_owned()));
-            }
+            frame.check()?;
             self.local.tell(Message::Frame(frame.clone()));
             self.send(frame).await
         })
