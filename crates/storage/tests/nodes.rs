@@ -359,3 +359,41 @@ fn deadlocks_are_tried_again_and_stored_once() {
         look_through(&node);
     }
 }
+
+/// A push that failed often locks the space first: its transaction ends later than its statement.
+#[test]
+fn what_is_told_is_committed() {
+    let Some(database) = OnPostgres::new() else { return };
+    let node = Node::deaf(&database, &env());
+    Peer::new("a").sync(&node.place, vec![put("before", &note(0), at(1))]);
+    fail_at_first(&database, "INSERT ON changes", 5);
+    database.database().sql(
+        "CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS
+             $$ BEGIN PERFORM pg_sleep(0.5); RETURN NULL; END $$;
+         CREATE CONSTRAINT TRIGGER before_the_commit AFTER INSERT ON changes DEFERRABLE INITIALLY DEFERRED
+             FOR EACH ROW EXECUTE FUNCTION dawdle();",
+    );
+    let mut listener = node.listen();
+    std::thread::scope(|scope| {
+        scope.spawn(|| Peer::new("b").sync(&node.place, vec![put("n", &note(1), at(1))]));
+        let Message::Grew(_, head) = heard(&mut listener) else { panic!("nothing else happens") };
+        assert!(node.head() >= head, "no message says more than the database");
+    });
+}
+
+/// What a push does after its commit fails, and the push is tried again: it finds that all is stored already.
+#[test]
+fn a_commit_after_which_something_failed_is_told() {
+    let Some(database) = OnPostgres::new() else { return };
+    let node = Node::deaf(&database, &env());
+    Peer::new("a").sync(&node.place, vec![put("before", &note(0), at(1))]);
+    fail_at_first(&database, "DELETE ON refusals", 1);
+    let mut listener = node.listen();
+    let refused = Refused { record: "r".to_owned(), kind: "k".to_owned(), reason: "none".to_owned() };
+    let request = node.place.request("a", None, vec![put("n", &note(1), at(2))]);
+    node.place.send(tombolo_storage::Exchange { refused: vec![refused], ..request }).expect("it is tried again");
+    assert_eq!(database.database().sql("SELECT last_value FROM tries"), "2", "it failed once");
+    assert_eq!(stored(&node, "n"), 1);
+    assert_eq!(heard(&mut listener), Message::Grew(node.place.address, node.head()));
+    look_through(&node);
+}
