@@ -201,6 +201,42 @@ fn changed_credentials_are_told_to_a_tended_node() {
     noticed("a disabled user");
 }
 
+#[test]
+fn changed_credentials_are_noticed_without_notifications() {
+    let Some(database) = OnPostgres::new() else { return };
+    let env = env();
+    let (here, there) = (Node::deaf(&database, &env), Node::deaf(&database, &env));
+    assert_eq!(here.look(), Elsewhere::Nothing);
+    for is_busy in [true, false] {
+        wait(there.store.add_credential(credential(&format!("phone-{is_busy}")))).expect("it is stored");
+        if is_busy {
+            wait(here.store.find_credential("unknown")).expect("it is looked for");
+        }
+        env.advance(STALE_MAX);
+        assert_eq!(here.look(), Elsewhere::Committed, "busy: {is_busy}");
+        env.advance(STALE_MAX);
+        assert_eq!(here.look(), Elsewhere::Nothing, "busy: {is_busy}");
+    }
+}
+
+/// The database failed the question that it asked: it is asked again, though nothing else happened since.
+#[test]
+fn a_look_that_failed_is_made_good() {
+    let Some(database) = OnPostgres::new() else { return };
+    let env = env();
+    let (here, there) = (Node::tended(&database, &env), Node::deaf(&database, &env));
+    eventually("a node at rest", FOREVER, || (here.look() == Elsewhere::Nothing).then_some(()));
+    // The version changes without a notification, as if that was lost.
+    wait(here.store.find_credential("unknown")).expect("it is looked for");
+    let sql = |sql: &str| database.database().sql(sql);
+    sql("UPDATE facts SET value = 'another' WHERE name = 'accounts_version'; ALTER TABLE facts RENAME TO gone");
+    env.advance(STALE_MAX);
+    wait(here.store.changed_elsewhere()).expect_err("the database cannot say");
+    sql("ALTER TABLE gone RENAME TO facts");
+    assert_eq!(here.look(), Elsewhere::Committed);
+    drop(there);
+}
+
 /// Two nodes push at once, slowly, while a third reads on: what it has read has no gap, and none is filled later.
 #[test]
 fn slow_transactions_of_two_nodes_leave_no_gap() {

@@ -33,7 +33,8 @@ const TELL_EVERY: Duration = Duration::from_millis(5);
 const LISTEN_AGAIN: Duration = Duration::from_millis(200);
 /// How long listening may take to begin.
 const LISTEN_MAX: Duration = Duration::from_secs(5);
-/// How old a version of the accounts may be on a node that serves requests, when no notification came.
+/// How old a version of the accounts may be on a node that serves requests, when no notification came, and on one that
+/// hears none.
 const ASK_EVERY: Duration = Duration::from_millis(1_000);
 /// How long a large payload is kept for nodes that are slow to ask for it, in seconds.
 const PAYLOAD_KEPT_SECS: i32 = 60;
@@ -41,9 +42,8 @@ const PAYLOAD_KEPT_SECS: i32 = 60;
 /// What was last known of the accounts.
 #[derive(Debug, Default)]
 pub(super) struct Looked {
-    /// Calls, and the time, when they were last asked for.
-    calls: u64,
-    at: Option<ServerTime>,
+    /// Calls, and the time, when they were last asked for; none when that failed.
+    asked: Option<(u64, ServerTime)>,
     version: Option<String>,
     /// The database is another one than it was.
     pub(super) is_replaced: bool,
@@ -258,12 +258,13 @@ impl Postgres {
             if std::mem::take(&mut looked.is_replaced) {
                 return Ok(Elsewhere::Replaced);
             }
-            let is_old = looked.at.is_none_or(|at| now < at || now.since(at) >= ASK_EVERY);
-            let is_asked = looked.version.is_none() || (looked.calls != calls && is_old);
-            if !is_asked {
+            let is_deaf = !self.bus.is_listening.load(Ordering::Relaxed);
+            let is_due =
+                |(calls_then, at)| (is_deaf || calls_then != calls) && (now < at || now.since(at) >= ASK_EVERY);
+            if !looked.asked.is_none_or(is_due) {
                 return Ok(if told { Elsewhere::Committed } else { Elsewhere::Nothing });
             }
-            (looked.calls, looked.at) = (calls, Some(now));
+            looked.asked = Some((calls, now));
         }
         let select = sqlx::query("SELECT value FROM facts WHERE name = 'accounts_version'");
         let asked = async { select.fetch_optional(&mut *acquire(&self.pool).await?).await.map_err(failed) }.await;
@@ -271,7 +272,7 @@ impl Postgres {
             Ok(row) => row.map(|row| row.try_get(0).map_err(failed)).transpose()?,
             Err(error) => {
                 // Asked again at the next look.
-                lock(&self.looked).at = None;
+                lock(&self.looked).asked = None;
                 self.bus.have_accounts_changed.fetch_or(told, Ordering::Relaxed);
                 return Err(error);
             }
