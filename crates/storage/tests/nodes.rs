@@ -180,6 +180,32 @@ fn a_lost_connection_is_told_as_a_gap_and_made_anew() {
     }
 }
 
+/// What grew meanwhile is told when others can be told again.
+#[test]
+fn what_could_not_be_told_is_told_later() {
+    let Some(database) = OnPostgres::new() else { return };
+    let env = env();
+    let (here, there) = (Node::tended(&database, &env), Node::tended(&database, &env));
+    let mut listener = there.listen();
+    let rename = |from: &str, to: &str| {
+        let sql = format!(
+            "SET allow_system_table_mods = on;
+             UPDATE pg_proc SET proname = '{to}' WHERE proname = '{from}' AND pronamespace = 'pg_catalog'::regnamespace"
+        );
+        database.database().sql(&sql);
+    };
+    rename("pg_notify", "pg_notify_not");
+    let mut a = Peer::new("a");
+    a.sync(&here.place, vec![put("n", &note(1), at(1))]);
+    // It has tried, which the server's log says.
+    eventually("a notification that fails", FOREVER, || {
+        let failures = "SELECT xact_rollback > 0 FROM pg_stat_database WHERE datname = current_database()";
+        (database.database().sql(failures) == "t").then_some(())
+    });
+    rename("pg_notify_not", "pg_notify");
+    assert_eq!(heard(&mut listener), Message::Grew(here.place.address, here.head()));
+}
+
 #[test]
 fn changed_credentials_are_told_to_a_tended_node() {
     let Some(database) = OnPostgres::new() else { return };

@@ -29,6 +29,8 @@ const GROWN_MAX: usize = 10_000;
 /// Between two notifications of what grew. A commit is told at once, and those that follow it together: each
 /// notification is a transaction, and all of a database's wait for each other.
 const TELL_EVERY: Duration = Duration::from_millis(5);
+/// Before the next try to tell.
+const TELL_AGAIN: Duration = Duration::from_millis(200);
 /// Before the next try to listen.
 const LISTEN_AGAIN: Duration = Duration::from_millis(200);
 /// How long listening may take to begin.
@@ -79,13 +81,19 @@ impl PostgresBus {
     /// Tells that a space grew: here at once, elsewhere soon.
     pub(super) fn grew(&self, space: SpaceAddress, head: Seq) {
         self.local.tell(Message::Grew(space, head));
-        let mut grown = lock(&self.grown);
-        if grown.len() < GROWN_MAX || grown.contains_key(&space) {
-            let known = grown.entry(space).or_insert(head);
-            *known = head.max(*known);
-        }
-        drop(grown);
+        self.keep_to_tell([(space, head)]);
         self.wake.notify_one();
+    }
+
+    /// Keeps what others are to be told, up to what fits.
+    fn keep_to_tell(&self, spaces: impl IntoIterator<Item = (SpaceAddress, Seq)>) {
+        let mut grown = lock(&self.grown);
+        for (space, head) in spaces {
+            if grown.len() < GROWN_MAX || grown.contains_key(&space) {
+                let known = grown.entry(space).or_insert(head);
+                *known = head.max(*known);
+            }
+        }
     }
 
     /// Tells, with the commit of the transaction, that what lets people in was changed.
@@ -108,8 +116,9 @@ impl PostgresBus {
         let tell = async {
             loop {
                 self.wake.notified().await;
-                if let Err(error) = self.tell_grown().await {
-                    tracing::debug!(%error, "other nodes could not be told what grew: they look by themselves");
+                while let Err(error) = self.tell_grown().await {
+                    tracing::debug!(%error, "other nodes could not be told what grew; it is tried again");
+                    sleep(TELL_AGAIN).await;
                 }
                 sleep(TELL_EVERY).await;
             }
@@ -194,6 +203,15 @@ impl PostgresBus {
 
     async fn tell_grown(&self) -> Result<(), StoreError> {
         let grown = std::mem::take(&mut *lock(&self.grown));
+        let told = self.tell_all(&grown).await;
+        if told.is_err() {
+            // A part of it may be told twice, which says nothing wrong.
+            self.keep_to_tell(grown);
+        }
+        told
+    }
+
+    async fn tell_all(&self, grown: &HashMap<SpaceAddress, Seq>) -> Result<(), StoreError> {
         if grown.is_empty() {
             return Ok(());
         }
