@@ -53,7 +53,8 @@ impl Watchers {
     /// May be dropped midway.
     ///
     /// # Errors
-    /// [`ServiceError::Busy`] when [`WATCHERS_MAX`] watch already; [`ServiceError::Store`] when the head cannot be read.
+    /// [`ServiceError::Busy`] when [`WATCHERS_MAX`] watch already; [`ServiceError::Store`] when the head cannot be
+    /// read.
     pub async fn watch(&self, space: SpaceAddress) -> Result<Watcher, ServiceError> {
         let mut watcher = self.register(space)?;
         // Only now: what is committed from here on is told, what was committed before is read.
@@ -153,8 +154,8 @@ impl Watcher {
         self.seen
     }
 
-    /// Waits until the log has grown beyond [`Self::seen`], and returns the newest head; `None` when the watch has ended
-    /// because the database is another one: whoever watched resumes from a cursor.
+    /// Waits until the log has grown beyond [`Self::seen`], and returns the newest head; `None` when the watch has
+    /// ended because the database is another one: whoever watched resumes from a cursor.
     ///
     /// May be dropped midway: nothing is lost by it.
     pub async fn changed(&mut self) -> Option<Seq> {
