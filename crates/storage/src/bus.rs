@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::broadcast;
 use tombolo_core::Seq;
 
-use crate::{Reply, SpaceAddress};
+use crate::{Reply, SpaceAddress, StoreError};
 
 /// Messages that a listener may be behind before it is told that it missed some.
 const BEHIND_MAX: usize = 1_024;
@@ -36,6 +36,14 @@ pub struct Frame {
     pub payload: Arc<[u8]>,
 }
 
+impl Frame {
+    pub(crate) fn check(&self) -> Result<(), StoreError> {
+        let is_within = self.payload.len() <= FRAME_BYTES_MAX && self.topic.len() <= TOPIC_BYTES_MAX;
+        let too_large = || StoreError::Internal("a frame is too large for the bus".to_owned());
+        is_within.then_some(()).ok_or_else(too_large)
+    }
+}
+
 /// Between the nodes on one database, and inside each.
 ///
 /// # Contract
@@ -46,7 +54,8 @@ pub trait Bus: Send + Sync {
     /// Passes a frame on. Returns when it is on its way, not when it has arrived.
     ///
     /// # Errors
-    /// When the other nodes cannot be reached; those who listen on this one have it.
+    /// [`StoreError::Internal`] when it is too large: nobody has it. Any other when the other nodes cannot be reached:
+    /// those who listen on this one have it.
     fn publish(&self, frame: Frame) -> Reply<'_, ()>;
 
     /// Listens from now on.
@@ -91,8 +100,11 @@ impl LocalBus {
 
 impl Bus for LocalBus {
     fn publish(&self, frame: Frame) -> Reply<'_, ()> {
-        self.tell(Message::Frame(frame));
-        Box::pin(async { Ok(()) })
+        Box::pin(async move {
+            frame.check()?;
+            self.tell(Message::Frame(frame));
+            Ok(())
+        })
     }
 
     fn listen(&self) -> Listener {

@@ -1,8 +1,12 @@
-//! What `Logs` promises, on every store.
+//! What `Logs` and `Bus` promise, on every store.
 
 mod support;
 
 use support::{OnDisk, on_all_stores};
+use tombolo_testkit::conformance::bus::{
+    a_frame_above_the_limit_is_refused, a_slow_listener_is_told_of_the_gap, commits_tell_how_far_the_log_goes,
+    frames_reach_every_listener_once_and_in_order, heads_are_those_of_the_logs,
+};
 use tombolo_testkit::conformance::concurrency::{one_device_twice_at_once, pushes_from_many_threads};
 use tombolo_testkit::conformance::cursors::{
     changes_are_read_in_pages, cursors_are_bounded, head_and_resume, lost_replies_are_sent_again, polls_write_nothing,
@@ -20,10 +24,15 @@ use tombolo_testkit::conformance::records::{
 
 on_all_stores!(
     a_download_begun_anew_keeps_its_pages,
+    a_frame_above_the_limit_is_refused,
+    a_slow_listener_is_told_of_the_gap,
     changes_are_read_in_pages,
+    commits_tell_how_far_the_log_goes,
     cursors_are_bounded,
     deletions_cascade,
+    frames_reach_every_listener_once_and_in_order,
     head_and_resume,
+    heads_are_those_of_the_logs,
     homes_are_one,
     instants_that_go_out,
     losers_stay_in_the_log,

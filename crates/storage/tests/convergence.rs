@@ -12,9 +12,9 @@ mod support;
 use proptest::prelude::*;
 use proptest::test_runner::{RngSeed, TestCaseResult};
 use schedule::{Schedule, World, ordinary, schedules, with_clones, with_restores};
-use support::{InMemory, OnDisk, check};
+use support::{InMemory, OnDisk, OnPostgres, OnTwoNodes, check};
 use tombolo_storage::{Exchanged, LoggedChange};
-use tombolo_testkit::{Place, Stores};
+use tombolo_testkit::{Place, Stores, wait};
 
 /// Any number does, as long as it stays.
 const SEED: u64 = 20;
@@ -55,7 +55,20 @@ fn answers(stores: &dyn Stores, schedule: &Schedule) -> Result<(Vec<Exchanged>, 
     world.come_to_rest(true)?;
     let replies = std::mem::take(&mut world.replies);
     prop_assert_eq!(check(&place).faults, Vec::<String>::new());
-    Ok((replies, place.log()))
+    let log = place.log();
+    wait(place.store.close()).expect("the store ends cleanly");
+    Ok((replies, log))
+}
+
+/// Reply by reply, and the logs at last.
+fn answers_as_the_model(stores: &dyn Stores, schedule: &Schedule) -> TestCaseResult {
+    let (model, real) = (answers(&InMemory::default(), schedule)?, answers(stores, schedule)?);
+    prop_assert_eq!(model.0.len(), real.0.len());
+    for (n, (model, real)) in model.0.iter().zip(&real.0).enumerate() {
+        prop_assert_eq!(model, real, "reply {}", n);
+    }
+    prop_assert_eq!(model.1, real.1);
+    Ok(())
 }
 
 proptest! {
@@ -84,13 +97,17 @@ proptest! {
     #![proptest_config(lives(16))]
 
     #[test]
-    fn both_stores_answer_alike(schedule in schedules(with_clones(), 30)) {
-        let model = answers(&InMemory::default(), &schedule)?;
-        let real = answers(&OnDisk::default(), &schedule)?;
-        prop_assert_eq!(model.0.len(), real.0.len());
-        for (n, (model, real)) in model.0.iter().zip(&real.0).enumerate() {
-            prop_assert_eq!(model, real, "reply {}", n);
+    fn all_stores_answer_alike(schedule in schedules(with_clones(), 30)) {
+        answers_as_the_model(&OnDisk::default(), &schedule)?;
+        if let Some(postgres) = OnPostgres::new() {
+            answers_as_the_model(&postgres, &schedule)?;
         }
-        prop_assert_eq!(model.1, real.1);
+    }
+
+    #[test]
+    fn two_nodes_in_turn_answer_as_one_store(schedule in schedules(with_clones(), 30)) {
+        if let Some(postgres) = OnPostgres::new() {
+            answers_as_the_model(&OnTwoNodes(postgres), &schedule)?;
+        }
     }
 }

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tombolo_core::Env;
 use tombolo_http::{App, Options};
-use tombolo_service::{Keyring, Replication};
+use tombolo_service::{Keyring, Replication, Watchers};
 use tombolo_storage::sqlite::Role;
 use tombolo_storage::{Accounts, Elsewhere, Store};
 
@@ -25,6 +25,8 @@ use crate::{output, telemetry};
 /// How often the database is asked whether another process wrote to it. A token made or revoked on the command line
 /// counts within a second; the question costs microseconds.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// How often the heads of watched logs are looked at, so that a message which was lost delays news by no more.
+const LOOK_AT_HEADS_EVERY: Duration = Duration::from_secs(5);
 /// Times of last use are to the minute, so more often would write the same.
 const FLUSH_EVERY: Duration = Duration::from_secs(60);
 /// How long requests in flight may take to end after SIGTERM. Container runtimes kill after 10 s, and the store needs
@@ -59,7 +61,10 @@ async fn serve(config: &Config, store: Arc<dyn Store>) -> anyhow::Result<()> {
         tracing::info!(%address, "listening");
     }
     let mut keepers = JoinSet::new();
-    keepers.spawn(watch_foreign_commits(store.clone(), keyring.clone(), stopping.clone()));
+    let watchers = Arc::new(Watchers::new(store.clone()));
+    keepers.spawn(watch_foreign_commits(store.clone(), keyring.clone(), watchers.clone(), stopping.clone()));
+    keepers.spawn(hear_what_grew(watchers.clone(), stopping.clone()));
+    keepers.spawn(look_at_heads(watchers, stopping.clone()));
     keepers.spawn(flush_last_used(keyring.clone(), stopping));
     let tended = store.clone();
     let mut tender = JoinSet::new();
@@ -115,8 +120,14 @@ async fn answer(listener: TcpListener, router: axum::Router, stopping: watch::Re
     axum::serve(listener, service).with_graceful_shutdown(stopped(stopping)).await
 }
 
-/// Tells the keyring when another process wrote to the database. What failed is tried again at the next look.
-async fn watch_foreign_commits(store: Arc<dyn Store>, keyring: Arc<Keyring>, mut stopping: watch::Receiver<bool>) {
+/// Tells the keyring and the watchers when another process wrote to the database. What failed is tried again at the next
+/// look.
+async fn watch_foreign_commits(
+    store: Arc<dyn Store>,
+    keyring: Arc<Keyring>,
+    watchers: Arc<Watchers>,
+    mut stopping: watch::Receiver<bool>,
+) {
     let mut ticks = interval(LOOK_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut is_stale, mut is_other) = (false, false);
@@ -130,13 +141,38 @@ async fn watch_foreign_commits(store: Arc<dyn Store>, keyring: Arc<Keyring>, mut
         }
         if std::mem::take(&mut is_other) {
             keyring.forget();
+            watchers.forget();
         }
         if is_stale {
             match keyring.refresh().await {
                 Ok(()) => is_stale = false,
                 Err(error) => tracing::warn!(%error, "tokens are looked up again, since the database failed"),
             }
+            look(&watchers).await;
         }
+    }
+}
+
+/// Tells watchers what grows, as soon as it does.
+async fn hear_what_grew(watchers: Arc<Watchers>, stopping: watch::Receiver<bool>) {
+    tokio::select! {
+        () = watchers.hear() => {}
+        () = stopped(stopping) => {}
+    }
+}
+
+/// Tells watchers what grew and was not heard.
+async fn look_at_heads(watchers: Arc<Watchers>, mut stopping: watch::Receiver<bool>) {
+    let mut ticks = interval(LOOK_AT_HEADS_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while tick(&mut ticks, &mut stopping).await {
+        look(&watchers).await;
+    }
+}
+
+async fn look(watchers: &Watchers) {
+    if let Err(error) = watchers.look().await {
+        tracing::debug!(%error, "how far watched logs go could not be read; it is tried again");
     }
 }
 

@@ -17,7 +17,7 @@ use tombolo_core::{Purpose, Seq, ServerTime, UserId};
 
 use super::connection::{Url, acquire, failed};
 use super::{Postgres, lock};
-use crate::bus::{FRAME_BYTES_MAX, Frame, Listener, LocalBus, Message, TOPIC_BYTES_MAX};
+use crate::bus::{Frame, Listener, LocalBus, Message};
 use crate::{Bus, Elsewhere, Reply, SpaceAddress, StoreError};
 
 /// The channel of all nodes on one database.
@@ -29,11 +29,14 @@ const GROWN_MAX: usize = 10_000;
 /// Between two notifications of what grew. A commit is told at once, and those that follow it together: each
 /// notification is a transaction, and all of a database's wait for each other.
 const TELL_EVERY: Duration = Duration::from_millis(5);
+/// Before the next try to tell.
+const TELL_AGAIN: Duration = Duration::from_millis(200);
 /// Before the next try to listen.
 const LISTEN_AGAIN: Duration = Duration::from_millis(200);
 /// How long listening may take to begin.
 const LISTEN_MAX: Duration = Duration::from_secs(5);
-/// How old a version of the accounts may be on a node that serves requests, when no notification came.
+/// How old a version of the accounts may be on a node that serves requests, when no notification came, and on one that
+/// hears none.
 const ASK_EVERY: Duration = Duration::from_millis(1_000);
 /// How long a large payload is kept for nodes that are slow to ask for it, in seconds.
 const PAYLOAD_KEPT_SECS: i32 = 60;
@@ -41,9 +44,8 @@ const PAYLOAD_KEPT_SECS: i32 = 60;
 /// What was last known of the accounts.
 #[derive(Debug, Default)]
 pub(super) struct Looked {
-    /// Calls, and the time, when they were last asked for.
-    calls: u64,
-    at: Option<ServerTime>,
+    /// Calls, and the time, when they were last asked for; none when that failed.
+    asked: Option<(u64, ServerTime)>,
     version: Option<String>,
     /// The database is another one than it was.
     pub(super) is_replaced: bool,
@@ -79,13 +81,19 @@ impl PostgresBus {
     /// Tells that a space grew: here at once, elsewhere soon.
     pub(super) fn grew(&self, space: SpaceAddress, head: Seq) {
         self.local.tell(Message::Grew(space, head));
-        let mut grown = lock(&self.grown);
-        if grown.len() < GROWN_MAX || grown.contains_key(&space) {
-            let known = grown.entry(space).or_insert(head);
-            *known = head.max(*known);
-        }
-        drop(grown);
+        self.keep_to_tell([(space, head)]);
         self.wake.notify_one();
+    }
+
+    /// Keeps what others are to be told, up to what fits.
+    fn keep_to_tell(&self, spaces: impl IntoIterator<Item = (SpaceAddress, Seq)>) {
+        let mut grown = lock(&self.grown);
+        for (space, head) in spaces {
+            if grown.len() < GROWN_MAX || grown.contains_key(&space) {
+                let known = grown.entry(space).or_insert(head);
+                *known = head.max(*known);
+            }
+        }
     }
 
     /// Tells, with the commit of the transaction, that what lets people in was changed.
@@ -108,8 +116,9 @@ impl PostgresBus {
         let tell = async {
             loop {
                 self.wake.notified().await;
-                if let Err(error) = self.tell_grown().await {
-                    tracing::debug!(%error, "other nodes could not be told what grew: they look by themselves");
+                while let Err(error) = self.tell_grown().await {
+                    tracing::debug!(%error, "other nodes could not be told what grew; it is tried again");
+                    sleep(TELL_AGAIN).await;
                 }
                 sleep(TELL_EVERY).await;
             }
@@ -194,6 +203,15 @@ impl PostgresBus {
 
     async fn tell_grown(&self) -> Result<(), StoreError> {
         let grown = std::mem::take(&mut *lock(&self.grown));
+        let told = self.tell_all(&grown).await;
+        if told.is_err() {
+            // A part of it may be told twice, which says nothing wrong.
+            self.keep_to_tell(grown);
+        }
+        told
+    }
+
+    async fn tell_all(&self, grown: &HashMap<SpaceAddress, Seq>) -> Result<(), StoreError> {
         if grown.is_empty() {
             return Ok(());
         }
@@ -233,9 +251,7 @@ impl PostgresBus {
 impl Bus for PostgresBus {
     fn publish(&self, frame: Frame) -> Reply<'_, ()> {
         Box::pin(async move {
-            if frame.payload.len() > FRAME_BYTES_MAX || frame.topic.len() > TOPIC_BYTES_MAX {
-                return Err(StoreError::Internal("a frame is too large for the bus".to_owned()));
-            }
+            frame.check()?;
             self.local.tell(Message::Frame(frame.clone()));
             self.send(frame).await
         })
@@ -260,12 +276,13 @@ impl Postgres {
             if std::mem::take(&mut looked.is_replaced) {
                 return Ok(Elsewhere::Replaced);
             }
-            let is_old = looked.at.is_none_or(|at| now < at || now.since(at) >= ASK_EVERY);
-            let is_asked = looked.version.is_none() || (looked.calls != calls && is_old);
-            if !is_asked {
+            let is_deaf = !self.bus.is_listening.load(Ordering::Relaxed);
+            let is_due =
+                |(calls_then, at)| (is_deaf || calls_then != calls) && (now < at || now.since(at) >= ASK_EVERY);
+            if !looked.asked.is_none_or(is_due) {
                 return Ok(if told { Elsewhere::Committed } else { Elsewhere::Nothing });
             }
-            (looked.calls, looked.at) = (calls, Some(now));
+            looked.asked = Some((calls, now));
         }
         let select = sqlx::query("SELECT value FROM facts WHERE name = 'accounts_version'");
         let asked = async { select.fetch_optional(&mut *acquire(&self.pool).await?).await.map_err(failed) }.await;
@@ -273,7 +290,7 @@ impl Postgres {
             Ok(row) => row.map(|row| row.try_get(0).map_err(failed)).transpose()?,
             Err(error) => {
                 // Asked again at the next look.
-                lock(&self.looked).at = None;
+                lock(&self.looked).asked = None;
                 self.bus.have_accounts_changed.fetch_or(told, Ordering::Relaxed);
                 return Err(error);
             }

@@ -12,7 +12,7 @@ use sqlx::{Connection, Postgres as Postgresql};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::time::error::Elapsed;
 use tokio::time::{sleep, timeout};
-use tombolo_core::{Policy, SpaceId};
+use tombolo_core::{Policy, Seq, SpaceId};
 
 use super::connection::{acquire, failed, is_transient};
 use super::draft::Draft;
@@ -96,6 +96,14 @@ enum Try<T> {
     Done(T),
     /// Another was faster, or the database is another run: from the beginning.
     Again,
+}
+
+/// What a group of jobs came to.
+struct Answered {
+    answers: Vec<Result<Outcome, StoreError>>,
+    /// Where the log ends, and whether this made it grow.
+    head: Seq,
+    has_grown: bool,
 }
 
 /// What a decision came to.
@@ -186,6 +194,7 @@ impl Postgres {
 
     async fn group(&self, space: SpaceId, jobs: &[Arc<Job>]) -> Result<Vec<Result<Outcome, StoreError>>, StoreError> {
         let mut retries = Retries::default();
+        let mut has_failed = false;
         loop {
             let is_locked = retries.count > UNLOCKED_TRIES_MAX;
             let tried = match self.lane().await {
@@ -196,7 +205,12 @@ impl Postgres {
                 }
                 Err(error) => Err(error),
             };
-            if let Some(answers) = retries.weigh(tried).await? {
+            has_failed |= tried.is_err();
+            if let Some(Answered { answers, head, has_grown }) = retries.weigh(tried).await? {
+                // Only now is it committed. A try that failed may have been, too: then this one found all of it done.
+                if let Some(first) = jobs.first().filter(|_| has_grown || has_failed) {
+                    self.bus.grew(first.request().space, head);
+                }
                 return Ok(answers);
             }
         }
@@ -208,7 +222,7 @@ impl Postgres {
         space: SpaceId,
         jobs: &[Arc<Job>],
         is_locked: bool,
-    ) -> Result<Try<Vec<Result<Outcome, StoreError>>>, StoreError> {
+    ) -> Result<Try<Answered>, StoreError> {
         let present = self.present(connection).await?;
         if !is_locked {
             return self.attempt(connection, space, present, jobs).await;
@@ -227,8 +241,10 @@ impl Postgres {
         space: SpaceId,
         present: Present,
         jobs: &[Arc<Job>],
-    ) -> Result<Try<Vec<Result<Outcome, StoreError>>>, StoreError> {
-        let Some(first) = jobs.first() else { return Ok(Try::Done(Vec::new())) };
+    ) -> Result<Try<Answered>, StoreError> {
+        let Some(first) = jobs.first() else {
+            return Ok(Try::Done(Answered { answers: Vec::new(), head: Seq::ZERO, has_grown: false }));
+        };
         let (policy, owner) = (&*first.request().policy, first.request().space.owner);
         let mut reader = Reader::new(self, connection, space, policy, present);
         reader.bounds.head_bytes = i64::try_from(first.request().page_bytes_max).unwrap_or(i64::MAX);
@@ -251,21 +267,21 @@ impl Postgres {
                 }
             }
         };
-        if errors.len() < jobs.len() {
+        let is_written = errors.len() < jobs.len();
+        if is_written {
             if !pending.write(reader.connection, space, owner, loaded.space.version).await? {
                 return Ok(Try::Again);
             }
             pending.prune_refusals(reader.connection, owner).await?;
-            if pending.end.seq > loaded.space.end.seq {
-                self.bus.grew(first.request().space, pending.end.seq);
-            }
         }
+        let before = loaded.space.end.seq;
+        let head = if is_written { pending.end.seq } else { before };
         let mut outcomes = outcomes.into_iter();
         let answers = (0..jobs.len()).map(|place| match errors.remove(&place) {
             Some(error) => Err(error),
             None => outcomes.next().ok_or_else(|| StoreError::Internal("a job was not decided".to_owned())),
         });
-        Ok(Try::Done(answers.collect()))
+        Ok(Try::Done(Answered { answers: answers.collect(), head, has_grown: head > before }))
     }
 
     /// Answers a request that brings nothing, when there is nothing for it either.

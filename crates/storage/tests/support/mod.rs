@@ -4,13 +4,17 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tempfile::TempDir;
-use tombolo_core::{Env, Name};
+use tombolo_core::{Cursor, Env, Name, Policy, Resume, Seq};
 use tombolo_storage::memory::Memory;
 use tombolo_storage::postgres::{Options, Postgres, Url};
 use tombolo_storage::sqlite::{Role, Sqlite};
-use tombolo_storage::{Accounts, CheckReport, Policies};
+use tombolo_storage::{
+    Accounts, Bus, CheckReport, Elsewhere, Exchange, Exchanged, LoggedChange, Logs, Policies, Progress, Reply,
+    SpaceAddress, Upkeep,
+};
 use tombolo_testkit::postgres::{Cluster, Database};
 use tombolo_testkit::{LogStore, Place, Stores, TestEnv, wait};
 
@@ -93,6 +97,89 @@ impl Stores for OnPostgres {
 
     fn file(&self) -> Option<&Path> {
         None
+    }
+}
+
+/// Two nodes on one database, which answer in turn whatever is asked.
+pub struct OnTwoNodes(pub OnPostgres);
+
+impl Stores for OnTwoNodes {
+    fn open(&self, env: &Arc<TestEnv>) -> Arc<dyn LogStore> {
+        let second = self.0.node(Arc::clone(env) as Arc<dyn Env>);
+        Arc::new(InTurn { nodes: [self.0.open(env), second], turn: AtomicUsize::new(0) })
+    }
+
+    fn file(&self) -> Option<&Path> {
+        None
+    }
+}
+
+struct InTurn {
+    nodes: [Arc<dyn LogStore>; 2],
+    turn: AtomicUsize,
+}
+
+impl InTurn {
+    fn next(&self) -> &dyn LogStore {
+        &*self.nodes[self.turn.fetch_add(1, Ordering::Relaxed) % 2]
+    }
+}
+
+impl Logs for InTurn {
+    fn exchange(&self, request: Exchange) -> Reply<'_, Exchanged> {
+        self.next().exchange(request)
+    }
+
+    fn changes<'a>(
+        &'a self,
+        space: SpaceAddress,
+        policy: &'a Arc<dyn Policy>,
+        after: Seq,
+        count_max: usize,
+    ) -> Reply<'a, Vec<LoggedChange>> {
+        self.next().changes(space, policy, after, count_max)
+    }
+
+    fn heads<'a>(&'a self, spaces: &'a [SpaceAddress]) -> Reply<'a, Vec<Seq>> {
+        self.next().heads(spaces)
+    }
+
+    fn head(&self, space: SpaceAddress) -> Reply<'_, Cursor> {
+        self.next().head(space)
+    }
+
+    fn resume(&self, space: SpaceAddress, cursor: Cursor) -> Reply<'_, Resume> {
+        self.next().resume(space, cursor)
+    }
+}
+
+impl Upkeep for InTurn {
+    fn ready(&self) -> Reply<'_, ()> {
+        self.next().ready()
+    }
+
+    fn changed_elsewhere(&self) -> Reply<'_, Elsewhere> {
+        self.next().changed_elsewhere()
+    }
+
+    /// The first one's: a bus is of one node.
+    fn bus(&self) -> &dyn Bus {
+        self.nodes[0].bus()
+    }
+
+    fn tend(&self) -> Reply<'_, ()> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn check(&self, policies: Policies, progress: Progress) -> Reply<'_, CheckReport> {
+        self.next().check(policies, progress)
+    }
+
+    fn close(&self) -> Reply<'_, ()> {
+        Box::pin(async {
+            self.nodes[0].close().await?;
+            self.nodes[1].close().await
+        })
     }
 }
 

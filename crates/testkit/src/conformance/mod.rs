@@ -1,7 +1,8 @@
-//! The suite that every store has to pass: what `Logs` promises, method by method.
+//! The suite that every store has to pass: what `Logs` and `Bus` promise, method by method.
 //!
 //! Each check takes a fresh place; those in [`durable`] need a store whose data is one file.
 
+pub mod bus;
 pub mod concurrency;
 pub mod cursors;
 pub mod durable;
