@@ -89,7 +89,15 @@ impl Install {
     #[must_use]
     pub fn at(binary: impl Into<PathBuf>, data: impl Into<PathBuf>) -> Self {
         let (binary, data) = (binary.into(), data.into());
-        Self { binary, data, _folder: None, args: Vec::new(), variables: Vec::new(), wrapper: Vec::new(), postgres: None }
+        Self {
+            binary,
+            data,
+            _folder: None,
+            args: Vec::new(),
+            variables: Vec::new(),
+            wrapper: Vec::new(),
+            postgres: None,
+        }
     }
 
     /// Gives every command one key of the configuration.

@@ -15,7 +15,8 @@ use crate::process::Served;
 use crate::table::Table;
 
 /// A row of the size of a change.
-const FLOOR_TABLE: &str = "CREATE TABLE floor (id BIGSERIAL PRIMARY KEY, space BIGINT NOT NULL, payload BYTEA NOT NULL)";
+const FLOOR_TABLE: &str =
+    "CREATE TABLE floor (id BIGSERIAL PRIMARY KEY, space BIGINT NOT NULL, payload BYTEA NOT NULL)";
 const FLOOR_SCRIPT: &str =
     "INSERT INTO floor (space, payload) VALUES (:client_id, convert_to(repeat('Buy milk ', 44), 'UTF8'));\n";
 /// The pushes of one round: how they are called, clients, whether they share a space, nodes, the goal.

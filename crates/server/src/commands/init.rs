@@ -32,7 +32,8 @@ pub(super) fn run(config: &Config, how: Answers) -> anyhow::Result<()> {
     if how.json {
         return output::say_json(&Answer { data, database: database.to_string(), config: &file, made });
     }
-    let all = [("data folder", Some(data.as_path())), ("database", database_file), ("configuration file", Some(&*file))];
+    let all =
+        [("data folder", Some(data.as_path())), ("database", database_file), ("configuration file", Some(&*file))];
     for (what, path) in all.into_iter().filter_map(|(what, path)| Some((what, path?))) {
         let word = if made.contains(&path) { "Made" } else { "Kept" };
         let why = if word == "Made" { "" } else { " (it exists)" };

@@ -11,7 +11,7 @@ pub(crate) enum Database {
     /// A file of SQLite.
     Sqlite(PathBuf),
     /// A database of PostgreSQL, by its URL, which may hold a password.
-    Postgres(PostgresUrl),
+    Postgres(Box<PostgresUrl>),
 }
 
 /// A URL that reads. It is compared and never shown whole.
@@ -39,7 +39,7 @@ impl Database {
     /// Reads a path, `sqlite://PATH`, or the URL of a PostgreSQL database.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         if Url::is_one(text) {
-            return PostgresUrl::parse(text).map(Self::Postgres);
+            return PostgresUrl::parse(text).map(|url| Self::Postgres(Box::new(url)));
         }
         let path = text.strip_prefix("sqlite://").unwrap_or(text);
         (!path.is_empty() && !path.contains("://")).then(|| Self::Sqlite(PathBuf::from(path)))

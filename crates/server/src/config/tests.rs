@@ -113,7 +113,8 @@ fn a_database_is_a_file_or_a_url_whose_password_is_not_shown() {
     let url = at("postgres://me:hunter2@host:5433/db?sslmode=require").unwrap();
     assert!(matches!(url, Database::Postgres(_)) && url.to_string() == "postgres://host/db", "{url}");
     assert!(!format!("{url:?}").contains("hunter2"));
-    for bad in ["mysql://me:hunter2@host/db", "postgres://me:hunter2@host/db?sslmod=require", "postgres://a b:hunter2@"] {
+    for bad in ["mysql://me:hunter2@host/db", "postgres://me:hunter2@host/db?sslmod=require", "postgres://a b:hunter2@"]
+    {
         let error = at(bad).unwrap_err().to_string();
         assert!(error.contains("postgres://USER:PASSWORD@HOST") && !error.contains("hunter2"), "{error}");
     }

@@ -28,6 +28,7 @@ use tombolo_testkit::served::{Install, Served};
 
 /// A database of its own. Where there is no PostgreSQL, that was said loudly, and there is nothing else to be done in
 /// this process.
+#[expect(clippy::exit, reason = "a test harness knows no other way to leave everything out that is left")]
 fn database() -> Arc<Database> {
     match Cluster::shared() {
         Some(cluster) => Arc::new(cluster.database()),

@@ -93,7 +93,8 @@ fn a_retry_on_another_node_is_recognised() {
 #[test]
 fn a_revoked_token_is_out_on_every_node_within_two_seconds() {
     let (_database, nodes) = three();
-    for (round, revoke) in [&["token", "--revoke", "phone"][..], &["user", "disable", "owner"]].into_iter().enumerate() {
+    for (round, revoke) in [&["token", "--revoke", "phone"][..], &["user", "disable", "owner"]].into_iter().enumerate()
+    {
         let token = nodes[0].install.token(if round == 0 { "phone" } else { "tablet" });
         let empty = Device::new("anne", &token).request(&[]);
         let status = |served: &Served| served.send(&empty).status;

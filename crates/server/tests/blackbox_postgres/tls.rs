@@ -38,7 +38,11 @@ fn a_database_over_tls_has_to_prove_its_name() {
     let folder = Folder::new();
     run(CERTIFICATES, folder.path());
     let file = |name: &str| folder.path().join(name).display().to_string();
-    let settings = ["ssl=on".to_owned(), format!("ssl_cert_file={}", file("server.pem")), format!("ssl_key_file={}", file("server.key"))];
+    let settings = [
+        "ssl=on".to_owned(),
+        format!("ssl_cert_file={}", file("server.pem")),
+        format!("ssl_key_file={}", file("server.key")),
+    ];
     let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
     let cluster = Cluster::start_tcp(Durability::Unsynced, &settings).unwrap();
     let database = Arc::new(cluster.database());
@@ -58,6 +62,9 @@ fn a_database_over_tls_has_to_prove_its_name() {
     assert_eq!(database.sql(encrypted), "t");
     for (host, authority) in [("localhost", "stranger.pem"), ("127.0.0.1", "authority.pem")] {
         let complaint = install(host, authority).refused(&["token", "--list"]);
-        assert!(complaint.contains("certificate") && !complaint.contains("hunter2"), "{host}, {authority}: {complaint}");
+        assert!(
+            complaint.contains("certificate") && !complaint.contains("hunter2"),
+            "{host}, {authority}: {complaint}"
+        );
     }
 }

@@ -11,7 +11,8 @@ use tombolo_core::{Cursor, Fork, Generation, Policy, Resume, Seq, resume};
 
 use crate::exchange::{self, NothingNew};
 use crate::{
-    Bus, CheckReport, Elsewhere, Exchange, Exchanged, LocalBus, LoggedChange, Logs, Message, Policies, Progress, Reply, SpaceAddress, StoreError, Upkeep,
+    Bus, CheckReport, Elsewhere, Exchange, Exchanged, LocalBus, LoggedChange, Logs, Message, Policies, Progress, Reply,
+    SpaceAddress, StoreError, Upkeep,
 };
 use ledger::Space;
 

@@ -132,14 +132,7 @@ impl Loaded {
 
     /// Notes up to where the heads of a rank are known now. `counted` are there, up to the bound; those whose contents did
     /// not fit did not come.
-    fn note_heads(
-        &mut self,
-        rank: usize,
-        after: Seq,
-        counted: usize,
-        bounds: Bounds,
-        readers: &BTreeSet<ReplicaRow>,
-    ) {
+    fn note_heads(&mut self, rank: usize, after: Seq, counted: usize, bounds: Bounds, readers: &BTreeSet<ReplicaRow>) {
         let Some(heads) = self.heads.get_mut(&rank) else { return };
         let came = heads.rows.range(after.next()..).count();
         let is_cut = came < counted || i64::try_from(counted).is_ok_and(|counted| counted >= bounds.head_rows);

@@ -11,7 +11,8 @@ use crate::{Accounts, Added, Credential, FoundCredential, NewCredential, Refusal
 impl Accounts for Postgres {
     fn add_user<'a>(&'a self, name: &'a Name, email: Option<&'a str>, now: ServerTime) -> Reply<'a, Added<UserId>> {
         Box::pin(async move {
-            let sql = "INSERT INTO users (name, email, created_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING RETURNING id";
+            let sql =
+                "INSERT INTO users (name, email, created_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING RETURNING id";
             let insert = sqlx::query(sql).bind(name.as_str()).bind(email).bind(now.micros());
             let added = insert.fetch_optional(&mut *acquire(&self.pool).await?).await.map_err(failed)?;
             match added {

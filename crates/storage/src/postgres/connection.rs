@@ -39,8 +39,24 @@ pub struct UrlError;
 
 /// The parameters that a URL may have.
 const PARAMETERS: &[&str] = &[
-    "sslmode", "ssl-mode", "sslrootcert", "ssl-root-cert", "ssl-ca", "sslcert", "ssl-cert", "sslkey", "ssl-key",
-    "statement-cache-capacity", "host", "hostaddr", "port", "dbname", "user", "password", "application_name", "options",
+    "sslmode",
+    "ssl-mode",
+    "sslrootcert",
+    "ssl-root-cert",
+    "ssl-ca",
+    "sslcert",
+    "ssl-cert",
+    "sslkey",
+    "ssl-key",
+    "statement-cache-capacity",
+    "host",
+    "hostaddr",
+    "port",
+    "dbname",
+    "user",
+    "password",
+    "application_name",
+    "options",
 ];
 
 impl Url {
@@ -65,7 +81,8 @@ impl Url {
         let options = PgConnectOptions::from_str(text).map_err(|_| UrlError)?.disable_statement_logging();
         let has_capacity = query.contains("statement-cache-capacity=");
         let options = if has_capacity { options } else { options.statement_cache_capacity(STATEMENTS_MAX) };
-        let host = options.get_socket().map_or_else(|| options.get_host().to_owned(), |path| path.display().to_string());
+        let host =
+            options.get_socket().map_or_else(|| options.get_host().to_owned(), |path| path.display().to_string());
         let database = options.get_database().unwrap_or_else(|| options.get_username());
         let shown = format!("postgres://{host}/{database}");
         Ok(Self { options, shown })

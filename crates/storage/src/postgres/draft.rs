@@ -92,7 +92,8 @@ impl<'a> Draft<'a> {
     /// What there is to be written.
     pub(super) fn finish(mut self) -> Pending {
         self.pending.end = self.end;
-        self.pending.generation = if self.pending.changes.is_empty() { self.loaded.space.generation } else { self.generation };
+        self.pending.generation =
+            if self.pending.changes.is_empty() { self.loaded.space.generation } else { self.generation };
         self.pending.last_record = self.last_record;
         self.pending.last_replica = self.last_replica;
         self.pending.uniques = self.unique_of.into_iter().collect();
@@ -336,9 +337,9 @@ impl Ledger for Draft<'_> {
         }
         let seq = self.end.seq.next();
         let committed_at = now.max(ServerTime::from_micros(self.end.committed_at.micros() + 1));
-        let replica = new.replica.and_then(|row| {
-            self.replica_names.get(&row).or_else(|| self.loaded.replica_names.get(&row)).cloned()
-        });
+        let replica = new
+            .replica
+            .and_then(|row| self.replica_names.get(&row).or_else(|| self.loaded.replica_names.get(&row)).cloned());
         let state = State {
             seq,
             op: new.op,
@@ -347,7 +348,8 @@ impl Ledger for Draft<'_> {
             public_at: new.public_at,
             digest: new.digest,
         };
-        let change = Change { state: state.clone(), prev: new.prev, base: new.base, origin: new.origin, verdict: new.verdict };
+        let change =
+            Change { state: state.clone(), prev: new.prev, base: new.base, origin: new.origin, verdict: new.verdict };
         if change.is_effective() {
             self.set_head(new.record, state)?;
         }
@@ -373,7 +375,8 @@ impl Ledger for Draft<'_> {
         if let Some(traffic) = self.traffic.get(&(replica, record)) {
             return Ok(Some(traffic.clone()));
         }
-        if self.is_new(replica) || self.new_records.contains_key(&record) || !self.loaded.has_traffic.contains(&replica) {
+        if self.is_new(replica) || self.new_records.contains_key(&record) || !self.loaded.has_traffic.contains(&replica)
+        {
             return Ok(None);
         }
         match self.loaded.traffic.get(&(replica, record)) {
@@ -422,7 +425,11 @@ impl Ledger for Draft<'_> {
             }
         };
         for (source, targets) in &self.references {
-            if targets.contains(&target) { sources.insert(*source) } else { sources.remove(source) };
+            if targets.contains(&target) {
+                sources.insert(*source)
+            } else {
+                sources.remove(source)
+            };
         }
         sources.into_iter().map(|source| self.key_of(source).cloned()).collect()
     }

@@ -14,6 +14,7 @@ use tokio::time::error::Elapsed;
 use tokio::time::{sleep, timeout};
 use tombolo_core::{Policy, Seq, SpaceId};
 
+use super::Postgres;
 use super::connection::{acquire, failed, is_transient};
 use super::draft::Draft;
 use super::generation::Present;
@@ -22,7 +23,6 @@ use super::load::{Bounds, load};
 use super::loaded::Loaded;
 use super::pending::Pending;
 use super::wants::Wants;
-use super::Postgres;
 use crate::columns::whole_millis;
 use crate::exchange::{self as shared, Judged, NothingNew, Page};
 use crate::ledger::{IssuedCursor, Ledger as _, Replica};
@@ -58,13 +58,13 @@ pub(super) enum Job {
     /// Judge the writes, and read the page if it is small.
     Push(Arc<Exchange>),
     /// Note a page that was read, without its deliveries, and give out the next cursor.
-    Issue(Arc<Exchange>, Judged, Page),
+    Issue(Arc<Exchange>, Box<(Judged, Page)>),
 }
 
 /// What became of a job.
 pub(super) enum Outcome {
     Whole(Exchanged),
-    PageIsLarge(Judged),
+    PageIsLarge(Box<Judged>),
 }
 
 impl Job {
@@ -140,7 +140,7 @@ impl Postgres {
         };
         let mut page = self.read_page(space, &request, &judged).await?;
         let deliveries: Vec<Delivery> = std::mem::take(&mut page.deliveries);
-        match self.submit(space, Job::Issue(request, judged, page)).await? {
+        match self.submit(space, Job::Issue(request, Box::new((*judged, page)))).await? {
             Outcome::Whole(exchanged) => Ok(Exchanged { deliveries, ..exchanged }),
             Outcome::PageIsLarge(_) => Err(StoreError::Internal("a page was read twice".to_owned())),
         }
@@ -177,9 +177,7 @@ impl Postgres {
     async fn process(&self, space: SpaceId, jobs: &[Arc<Job>]) -> Vec<Result<Outcome, StoreError>> {
         match self.group(space, jobs).await {
             Ok(answers) => answers,
-            Err(error) if jobs.len() == 1 || is_transient(&error) => {
-                jobs.iter().map(|_| Err(error.again())).collect()
-            }
+            Err(error) if jobs.len() == 1 || is_transient(&error) => jobs.iter().map(|_| Err(error.again())).collect(),
             Err(_) => {
                 // What one of them met must not be the others' failure.
                 let mut answers = Vec::with_capacity(jobs.len());
@@ -577,14 +575,15 @@ fn decide(
 fn decide_one(draft: &mut Draft<'_>, job: &Job) -> Result<Outcome, StoreError> {
     let request = match job {
         Job::Push(request) => request,
-        Job::Issue(request, judged, page) => {
+        Job::Issue(request, read) => {
+            let (judged, page) = &**read;
             return shared::issue(draft, request, judged.clone(), page.clone()).map(Outcome::Whole);
         }
     };
     let judged = shared::push(draft, request)?;
     let span = draft.end()?.seq.get().saturating_sub(judged.oldest_start().get());
     if span > INLINE_SPAN {
-        return Ok(Outcome::PageIsLarge(judged));
+        return Ok(Outcome::PageIsLarge(Box::new(judged)));
     }
     let page = shared::read_page(draft, request, &judged)?;
     shared::issue(draft, request, judged, page).map(Outcome::Whole)

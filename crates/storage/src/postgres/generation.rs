@@ -46,10 +46,15 @@ pub(super) struct Present {
 pub(super) async fn present(connection: &mut PgConnection, env: &dyn Env) -> Result<Present, StoreError> {
     let mut transaction = connection.begin().await.map_err(failed)?;
     // Two nodes that start at once find the same one.
-    sqlx::query("LOCK TABLE generations IN SHARE ROW EXCLUSIVE MODE").execute(&mut *transaction).await.map_err(failed)?;
+    sqlx::query("LOCK TABLE generations IN SHARE ROW EXCLUSIVE MODE")
+        .execute(&mut *transaction)
+        .await
+        .map_err(failed)?;
     let [started, database] = Run::COLUMNS;
-    let sql = format!("SELECT {started}, {database}, ordinal, id, run FROM (SELECT 1) one
-         LEFT JOIN generations ON ordinal = (SELECT max(ordinal) FROM generations)");
+    let sql = format!(
+        "SELECT {started}, {database}, ordinal, id, run FROM (SELECT 1) one
+         LEFT JOIN generations ON ordinal = (SELECT max(ordinal) FROM generations)"
+    );
     let row = sqlx::query(sqlx::AssertSqlSafe(sql)).fetch_one(&mut *transaction).await.map_err(failed)?;
     let run = Run::new(row.try_get(0).map_err(failed)?, row.try_get(1).map_err(failed)?);
     let newest: Option<(i64, Vec<u8>, Option<String>)> = match row.try_get::<Option<i64>, _>(2).map_err(failed)? {
@@ -78,7 +83,10 @@ fn read(id: &[u8]) -> Result<Generation, StoreError> {
 
 /// The generations that led to the present log of a space, oldest first, each with the head at which it took over; and
 /// that head.
-pub(super) async fn line(connection: &mut PgConnection, space: Option<SpaceId>) -> Result<(Vec<Fork>, Seq), StoreError> {
+pub(super) async fn line(
+    connection: &mut PgConnection,
+    space: Option<SpaceId>,
+) -> Result<(Vec<Fork>, Seq), StoreError> {
     let mut statement = Statement::default();
     let space = statement.bind(space.map(SpaceId::get))?;
     // A generation that wrote nothing here took over where the next one that did found the head.

@@ -91,7 +91,8 @@ const CHANGE: [&[&str]; 3] = [
     &["c.written_at", "c.digest"],
 ];
 /// What follows a record `r`: its head, and who wrote that.
-const HEAD_OF_RECORD: &str = "CROSS JOIN LATERAL (SELECT * FROM changes k WHERE k.space = $1 AND k.seq = r.seq OFFSET 0) c
+const HEAD_OF_RECORD: &str =
+    "CROSS JOIN LATERAL (SELECT * FROM changes k WHERE k.space = $1 AND k.seq = r.seq OFFSET 0) c
     LEFT JOIN LATERAL (SELECT * FROM replicas k WHERE k.space = $1 AND k.id = c.replica OFFSET 0) p ON true";
 /// What follows a change `c`: who wrote it.
 const WRITER_OF_CHANGE: &str =

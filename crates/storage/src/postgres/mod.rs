@@ -30,7 +30,8 @@ use tombolo_core::{Cursor, Env, Policy, Resume, Seq, ServerTime, SpaceId};
 
 use crate::columns::seq_of;
 use crate::{
-    Bus, CheckReport, Elsewhere, Exchange, Exchanged, LoggedChange, Logs, Policies, Progress, Reply, SpaceAddress, StoreError, Upkeep,
+    Bus, CheckReport, Elsewhere, Exchange, Exchanged, LoggedChange, Logs, Policies, Progress, Reply, SpaceAddress,
+    StoreError, Upkeep,
 };
 pub use connection::{Url, UrlError};
 use connection::{acquire, failed};
@@ -101,7 +102,8 @@ impl Postgres {
         schema::migrate(&mut *acquire(&pool).await?).await?;
         let mut node = [0; 8];
         env.fill_random(&mut node);
-        let bus = bus::PostgresBus::new(pool.clone(), options.listen_url.unwrap_or(options.url), u64::from_be_bytes(node));
+        let bus =
+            bus::PostgresBus::new(pool.clone(), options.listen_url.unwrap_or(options.url), u64::from_be_bytes(node));
         Ok(Self {
             pool,
             env,

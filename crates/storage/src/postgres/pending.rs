@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::postgres::PgConnection;
-use tombolo_core::{CollectionName, Instant, RecordKey, RecordName, ReplicaName, Seq, ServerTime, SpaceId, UserId, limits};
+use tombolo_core::{
+    CollectionName, Instant, RecordKey, RecordName, ReplicaName, Seq, ServerTime, SpaceId, UserId, limits,
+};
 
 use super::draft::is_time_to_prune;
 use super::statement::Statement;
-use crate::columns::{
-    checksum_of, count, encode_pages, int, op_code, origin_code, small, verdict_code, whole_millis,
-};
+use crate::columns::{checksum_of, count, encode_pages, int, op_code, origin_code, small, verdict_code, whole_millis};
 use crate::ledger::{Change, End, IssuedCursor, RecordRow, Replica, ReplicaRow, Traffic};
 use crate::{Refused, StoreError};
 
@@ -227,9 +227,7 @@ impl Pending {
         if !self.evicted.is_empty() {
             let rows = write.statement.bind(self.evicted.iter().map(|row| row.0).collect::<Column<_>>())?;
             for (table, column) in [("traffic", "replica"), ("cursors", "replica"), ("replicas", "id")] {
-                write.part(&format!(
-                    "DELETE FROM {table} t USING g WHERE t.space = $1 AND t.{column} = ANY ({rows})"
-                ));
+                write.part(&format!("DELETE FROM {table} t USING g WHERE t.space = $1 AND t.{column} = ANY ({rows})"));
             }
         }
         Ok(())

@@ -84,7 +84,8 @@ impl Wants {
         self.aliases = true;
         self.keys.extend(policy.home());
         for write in &request.writes {
-            let key = if write.is_home { policy.home().unwrap_or_else(|| write.key.clone()) } else { write.key.clone() };
+            let key =
+                if write.is_home { policy.home().unwrap_or_else(|| write.key.clone()) } else { write.key.clone() };
             self.exchanged.insert((request.replica.clone(), key));
             self.keys.insert(write.key.clone());
             match &write.action {

@@ -21,7 +21,8 @@ use tombolo_core::{Cursor, Env, Fork, Generation, Policy, Resume, Seq, ServerTim
 use crate::exchange::{self, Judged, NothingNew, Page};
 use crate::ledger::{IssuedCursor, Ledger, Replica};
 use crate::{
-    Bus, CheckReport, Elsewhere, Exchange, Exchanged, LocalBus, LoggedChange, Logs, Message, Policies, Progress, Reply, SpaceAddress, StoreError, Upkeep,
+    Bus, CheckReport, Elsewhere, Exchange, Exchanged, LocalBus, LoggedChange, Logs, Message, Policies, Progress, Reply,
+    SpaceAddress, StoreError, Upkeep,
 };
 use connection::{failed, migrate, open_writer};
 use ledger::SqliteLedger;
