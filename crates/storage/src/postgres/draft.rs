@@ -10,7 +10,8 @@ use tombolo_core::{
     CollectionName, Instant, Op, Policy, RecordKey, RecordName, ReplicaName, Seq, ServerTime, SpaceId, Stamp, limits,
 };
 
-use super::loaded::{Content, Cursors, Loaded};
+use super::kept::Kept;
+use super::loaded::{Content, Cursors, Loaded, SpaceRow};
 use super::pending::{Head, Logged, Pending};
 use super::wants::{Wants, unique_key};
 use crate::StoreError;
@@ -90,15 +91,45 @@ impl<'a> Draft<'a> {
     }
 
     /// What there is to be written.
-    pub(super) fn finish(mut self) -> Pending {
+    pub(super) fn finish(mut self) -> (Pending, Kept) {
         self.pending.end = self.end;
         self.pending.generation =
             if self.pending.changes.is_empty() { self.loaded.space.generation } else { self.generation };
         self.pending.last_record = self.last_record;
         self.pending.last_replica = self.last_replica;
-        self.pending.uniques = self.unique_of.into_iter().collect();
+        self.pending.uniques = std::mem::take(&mut self.unique_of).into_iter().collect();
         self.pending.leave_out_evicted();
-        self.pending
+        let kept = self.kept();
+        (self.pending, kept)
+    }
+
+    /// What is left behind when all of it is written.
+    fn kept(&self) -> Kept {
+        let mut replicas: HashMap<ReplicaName, Replica> = self
+            .loaded
+            .replicas
+            .iter()
+            .filter_map(|(name, replica)| Some((name.clone(), replica.clone()?)))
+            .chain(self.replicas.iter().map(|(name, replica)| (name.clone(), replica.clone())))
+            .collect();
+        replicas.retain(|_, replica| !self.evicted.contains(&replica.row));
+        let rows = || replicas.values().map(|replica| replica.row);
+        let newest = |row: ReplicaRow| {
+            let newest = self.cursors_of(row)?.known.values().next_back();
+            newest.map(|newest| (row, newest.clone()))
+        };
+        let newest = rows().filter_map(newest).collect();
+        let has_traffic = |row: &ReplicaRow| self.has_traffic.contains(row) || self.loaded.has_traffic.contains(row);
+        let has_traffic = rows().filter(has_traffic).collect();
+        let space = SpaceRow {
+            end: self.end,
+            generation: self.pending.generation,
+            version: self.loaded.space.version + 1,
+            last_record: self.last_record,
+            last_replica: self.last_replica,
+        };
+        let aliases = self.aliases.clone().or_else(|| self.loaded.aliases.clone());
+        Kept::new(space, replicas, has_traffic, newest, aliases)
     }
 
     fn missing<T>(&self) -> Done<T> {

@@ -1,45 +1,36 @@
 //! One request of a replica, or a group of them: read, decide, write; again when another node was faster.
 
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::pool::PoolConnection;
+use sqlx::Connection;
 use sqlx::postgres::PgConnection;
-use sqlx::{Connection, Postgres as Postgresql};
 use tokio::runtime::{Handle, RuntimeFlavor};
-use tokio::time::error::Elapsed;
-use tokio::time::{sleep, timeout};
-use tombolo_core::{Policy, Seq, SpaceId};
+use tokio::time::timeout;
+use tombolo_core::{Seq, SpaceId};
 
 use super::Postgres;
-use super::connection::{acquire, failed, is_transient};
+use super::connection::{failed, is_transient};
 use super::draft::Draft;
 use super::generation::Present;
+use super::kept::Kept;
 use super::line::Waited;
-use super::load::{Bounds, load};
-use super::loaded::Loaded;
+use super::loaded::{Loaded, SpaceRow};
 use super::pending::Pending;
+use super::reader::{INLINE_SPAN, Reader};
+use super::tries::{Lane, Retries, Try};
 use super::wants::Wants;
 use crate::columns::whole_millis;
 use crate::exchange::{self as shared, Judged, NothingNew, Page};
 use crate::ledger::{IssuedCursor, Ledger as _, Replica};
 use crate::{Action, Delivery, Exchange, Exchanged, StoreError};
 
-/// Changes that a page may have to look at and still be read with the push that it answers. A larger one is read after
-/// it, from a snapshot of its own, so that nobody has to decide anew because it took long.
-const INLINE_SPAN: u64 = 2_000;
 /// Bytes of writes that one transaction groups: some of the largest requests.
 const GROUP_BYTES_MAX: usize = 4 << 20;
-/// Tries of one request: others may be faster, the database may be restarted meanwhile.
-const TRIES_MAX: u32 = 12;
 /// Tries on an unlocked space. After these its row is locked first, so that a slow node gets its turn.
 const UNLOCKED_TRIES_MAX: u32 = 4;
-/// Before the second try after the database failed; each next one waits twice as long, up to the last.
-const RETRY_FIRST: Duration = Duration::from_millis(20);
-const RETRY_LAST: Duration = Duration::from_millis(1_000);
 /// How long a request may take in all, its waits included, before its client is told to come again.
 const REQUEST_MAX: Duration = Duration::from_secs(10);
 /// How long one connection may be busy with a request. A server that is gone without a word would be waited for
@@ -48,8 +39,6 @@ const ATTEMPT_MAX: Duration = Duration::from_secs(8);
 /// What a poll reads of what is new: enough for the usual news to be there when the full request follows.
 const POLL_HEAD_ROWS: i64 = 64;
 const POLL_HEAD_BYTES: i64 = 1 << 16;
-/// How often a decision may show that something more has to be read. What it asks for grows with each time.
-const ROUNDS_MAX: u32 = 64;
 /// Writes of a request above which deciding it is not done between two other requests of the same thread.
 const BLOCKING_WRITES: usize = 256;
 
@@ -91,25 +80,20 @@ impl Job {
     }
 }
 
-/// What came of one try.
-enum Try<T> {
-    Done(T),
-    /// Another was faster, or the database is another run: from the beginning.
-    Again,
-}
-
 /// What a group of jobs came to.
 struct Answered {
     answers: Vec<Result<Outcome, StoreError>>,
     /// Where the log ends, and whether this made it grow.
     head: Seq,
     has_grown: bool,
+    /// The space as it was found, and what is known of it once this is committed.
+    left: Option<(SpaceRow, Kept)>,
 }
 
 /// What a decision came to.
 enum Decided {
-    Done(Vec<Outcome>, Pending),
-    Missing(Wants),
+    Done(Vec<Outcome>, Box<(Pending, Kept)>),
+    Missing(Box<Wants>),
     /// This job fails, and no other.
     Failed(usize, StoreError),
 }
@@ -149,7 +133,7 @@ impl Postgres {
     async fn make_space(&self, request: &Exchange) -> Result<SpaceId, StoreError> {
         let mut retries = Retries::default();
         loop {
-            let tried = match self.lane().await {
+            let tried = match Lane::of(&self.pool).await {
                 Ok(mut lane) => {
                     let found = self.space(&mut lane.connection, request.space, Some(request.now));
                     let tried = timeout(ATTEMPT_MAX, found).await;
@@ -195,7 +179,7 @@ impl Postgres {
         let mut has_failed = false;
         loop {
             let is_locked = retries.count > UNLOCKED_TRIES_MAX;
-            let tried = match self.lane().await {
+            let tried = match Lane::of(&self.pool).await {
                 Ok(mut lane) => {
                     let tried = timeout(ATTEMPT_MAX, self.attempt_on(&mut lane.connection, space, jobs, is_locked));
                     let tried = tried.await;
@@ -204,7 +188,10 @@ impl Postgres {
                 Err(error) => Err(error),
             };
             has_failed |= tried.is_err();
-            if let Some(Answered { answers, head, has_grown }) = retries.weigh(tried).await? {
+            if let Some(Answered { answers, head, has_grown, left }) = retries.weigh(tried).await? {
+                if let Some((found, kept)) = left {
+                    self.kept.keep(space, &found, kept);
+                }
                 // Only now is it committed. A try that failed may have been, too: then this one found all of it done.
                 if let Some(first) = jobs.first().filter(|_| has_grown || has_failed) {
                     self.bus.grew(first.request().space, head);
@@ -241,7 +228,7 @@ impl Postgres {
         jobs: &[Arc<Job>],
     ) -> Result<Try<Answered>, StoreError> {
         let Some(first) = jobs.first() else {
-            return Ok(Try::Done(Answered { answers: Vec::new(), head: Seq::ZERO, has_grown: false }));
+            return Ok(Try::Done(Answered { answers: Vec::new(), head: Seq::ZERO, has_grown: false, left: None }));
         };
         let (policy, owner) = (&*first.request().policy, first.request().space.owner);
         let mut reader = Reader::new(self, connection, space, policy, present);
@@ -251,23 +238,25 @@ impl Postgres {
         let requests: Vec<&Exchange> = jobs.iter().map(|job| &**job.request()).collect();
         let Some(mut loaded) = reader.begin(&wants).await? else { return Ok(Try::Again) };
         let mut errors = BTreeMap::new();
-        let (outcomes, pending) = loop {
+        let (outcomes, written) = loop {
             let decided = blocking(jobs.iter().map(|job| job.request().writes.len()).sum(), || {
                 decide(space, &loaded, present.ordinal, jobs, &errors)
             });
             match decided {
-                Decided::Done(outcomes, pending) => break (outcomes, pending),
+                Decided::Done(outcomes, written) => break (outcomes, written),
                 Decided::Failed(place, error) => drop(errors.insert(place, error)),
                 Decided::Missing(wants) => {
-                    if reader.go_on(&mut loaded, wants, &requests).await?.is_break() {
+                    if reader.go_on(&mut loaded, *wants, &requests).await?.is_break() {
                         return Ok(Try::Again);
                     }
                 }
             }
         };
+        let (pending, kept) = *written;
         let is_written = errors.len() < jobs.len();
         if is_written {
             if !pending.write(reader.connection, space, owner, loaded.space.version).await? {
+                self.kept.forget(space);
                 return Ok(Try::Again);
             }
             pending.prune_refusals(reader.connection, owner).await?;
@@ -279,14 +268,15 @@ impl Postgres {
             Some(error) => Err(error),
             None => outcomes.next().ok_or_else(|| StoreError::Internal("a job was not decided".to_owned())),
         });
-        Ok(Try::Done(Answered { answers: answers.collect(), head, has_grown: head > before }))
+        let left = is_written.then_some((loaded.space, kept));
+        Ok(Try::Done(Answered { answers: answers.collect(), head, has_grown: head > before, left }))
     }
 
     /// Answers a request that brings nothing, when there is nothing for it either.
     async fn poll(&self, request: &Arc<Exchange>) -> Result<Option<Exchanged>, StoreError> {
         let mut retries = Retries::default();
         loop {
-            let tried = match self.lane().await {
+            let tried = match Lane::of(&self.pool).await {
                 Ok(mut lane) => {
                     let tried = timeout(ATTEMPT_MAX, self.poll_on(&mut lane.connection, request)).await;
                     lane.settle(tried)
@@ -328,6 +318,7 @@ impl Postgres {
             let Some(NothingNew { exchanged, acknowledged }) = polled? else { return Ok(Try::Done(None)) };
             if let Some((replica, cursor)) = acknowledged {
                 acknowledge(reader.connection, space, &replica, &cursor).await?;
+                self.kept.acknowledge(space, replica.row, &cursor);
             }
             return Ok(Try::Done(Some(exchanged)));
         }
@@ -337,7 +328,7 @@ impl Postgres {
     async fn read_page(&self, space: SpaceId, request: &Arc<Exchange>, judged: &Judged) -> Result<Page, StoreError> {
         let mut retries = Retries::default();
         loop {
-            let tried = match self.lane().await {
+            let tried = match Lane::of(&self.pool).await {
                 Ok(mut lane) => {
                     let tried = timeout(ATTEMPT_MAX, self.page_on(&mut lane.connection, space, request, judged)).await;
                     lane.settle(tried)
@@ -382,160 +373,6 @@ impl Postgres {
         snapshot.commit().await.map_err(failed)?;
         Ok(Try::Done(page))
     }
-
-    async fn lane(&self) -> Result<Lane, StoreError> {
-        Ok(Lane { connection: acquire(&self.pool).await? })
-    }
-}
-
-/// A connection in use.
-struct Lane {
-    connection: PoolConnection<Postgresql>,
-}
-
-impl Lane {
-    /// Gives the connection back, unless what was `tried` on it failed or got no answer: then it is not used again.
-    fn settle<T>(mut self, tried: Result<Result<T, StoreError>, Elapsed>) -> Result<T, StoreError> {
-        let tried = tried.unwrap_or_else(|_| Err(StoreError::Unreachable("the database does not answer".into())));
-        if matches!(tried, Err(StoreError::Unreachable(_))) {
-            self.connection.close_on_drop();
-        }
-        tried
-    }
-}
-
-/// The tries of one request.
-struct Retries {
-    count: u32,
-    wait: Duration,
-}
-
-impl Default for Retries {
-    fn default() -> Self {
-        Self { count: 0, wait: RETRY_FIRST }
-    }
-}
-
-impl Retries {
-    /// What a try came to; `None` when it is to be tried again, after a wait if the database failed.
-    async fn weigh<T>(&mut self, tried: Result<Try<T>, StoreError>) -> Result<Option<T>, StoreError> {
-        self.count += 1;
-        match tried {
-            Ok(Try::Done(done)) => Ok(Some(done)),
-            Ok(Try::Again) if self.count < TRIES_MAX => Ok(None),
-            Ok(Try::Again) => Err(StoreError::Busy),
-            Err(error) if is_transient(&error) && self.count < TRIES_MAX => {
-                tracing::warn!(%error, "the database failed; the request is tried again");
-                sleep(self.wait).await;
-                self.wait = (self.wait * 2).min(RETRY_LAST);
-                Ok(None)
-            }
-            Err(error) => Err(error),
-        }
-    }
-}
-
-/// Reads a space in as many steps as its decisions turn out to need.
-struct Reader<'a> {
-    store: &'a Postgres,
-    connection: &'a mut PgConnection,
-    space: SpaceId,
-    policy: &'a dyn Policy,
-    present: Present,
-    bounds: Bounds,
-    rounds: u32,
-}
-
-impl<'a> Reader<'a> {
-    fn new(
-        store: &'a Postgres,
-        connection: &'a mut PgConnection,
-        space: SpaceId,
-        policy: &'a dyn Policy,
-        present: Present,
-    ) -> Self {
-        let bounds = Bounds { chain: 16, contents: 1, head_rows: 10_000, head_bytes: 1 << 20 };
-        Self { store, connection, space, policy, present, bounds, rounds: 0 }
-    }
-
-    /// Reads what is wanted first. `None` when the database is not what it was taken for.
-    async fn begin(&mut self, wants: &Wants) -> Result<Option<Loaded>, StoreError> {
-        let found = load(self.connection, self.space, self.policy, wants, self.bounds).await?;
-        let Some((space, run, rows)) = found.filter(|(_, run, _)| *run == self.present.run) else {
-            self.store.forget();
-            return Ok(None);
-        };
-        debug_assert_eq!(run, self.present.run);
-        let mut loaded = Loaded::new(space);
-        loaded.absorb(wants, self.bounds, rows);
-        Ok(Some(loaded))
-    }
-
-    /// Reads what else is wanted. It breaks when the space has changed since the beginning.
-    async fn go_on(
-        &mut self,
-        loaded: &mut Loaded,
-        mut wants: Wants,
-        requests: &[&Exchange],
-    ) -> Result<ControlFlow<()>, StoreError> {
-        self.rounds += 1;
-        if self.rounds > ROUNDS_MAX {
-            return Err(StoreError::Internal("a decision asks for ever more".to_owned()));
-        }
-        if !wants.chains.is_empty() {
-            self.bounds.chain = (self.bounds.chain * 4).min(10_000);
-        }
-        if !wants.payloads.is_empty() {
-            self.bounds.contents = (self.bounds.contents * 2).min(512);
-        }
-        widen(&mut wants, loaded, requests);
-        let is_cascade = !wants.referrers.is_empty();
-        loop {
-            let found = load(self.connection, self.space, self.policy, &wants, self.bounds).await?;
-            let Some((space, run, rows)) = found else { return Ok(ControlFlow::Break(())) };
-            if space != loaded.space || run != self.present.run {
-                return Ok(ControlFlow::Break(()));
-            }
-            loaded.absorb(&wants, self.bounds, rows);
-            // What refers to a record that goes is written anew: what it leads to is going to be asked for.
-            let mut next = Wants::default();
-            if is_cascade {
-                let contents = loaded.live_contents();
-                contents.for_each(|(collection, payload)| next.foresee_content(self.policy, collection, payload));
-                next.uniques.clear();
-                next.keys.retain(|key| !loaded.records.contains_key(key));
-            }
-            if next.is_empty() {
-                return Ok(ControlFlow::Continue(()));
-            }
-            wants = next;
-        }
-    }
-}
-
-/// What one request of a group is going to be told, the others are too: it is read for all of them at once.
-fn widen(wants: &mut Wants, loaded: &Loaded, requests: &[&Exchange]) {
-    if wants.heads.is_empty() && wants.traffic.is_empty() {
-        return;
-    }
-    for request in requests {
-        let Some(Some(replica)) = loaded.replicas.get(&request.replica) else { continue };
-        wants.readers.insert(replica.row);
-        let cursors = loaded.cursors.get(&replica.row);
-        let presented = request.presented.and_then(|time| cursors?.known.get(&time));
-        let Some(resume) = presented.map(|cursor| cursor.coverage.resume()) else { continue };
-        for (rank, after) in resume.into_iter().enumerate() {
-            let is_near = loaded.space.end.seq.get().saturating_sub(after.get()) <= INLINE_SPAN;
-            // Where nothing was read yet: what is known already is only gone on with.
-            let is_first = !loaded.heads.contains_key(&rank);
-            if is_near && is_first && after < loaded.space.end.seq {
-                let from = wants.heads.entry(rank).or_insert(after);
-                *from = after.min(*from);
-            }
-        }
-    }
-    let records: Vec<_> = wants.traffic.iter().map(|(_, record)| *record).collect();
-    wants.traffic.extend(wants.readers.iter().flat_map(|reader| records.iter().map(|record| (*reader, *record))));
 }
 
 /// Runs what may take long where it holds up no other request, if there is such a place.
@@ -552,13 +389,13 @@ fn decide(
     jobs: &[Arc<Job>],
     failed: &BTreeMap<usize, StoreError>,
 ) -> Decided {
-    let Some(first) = jobs.first() else { return Decided::Done(Vec::new(), Pending::default()) };
-    let mut draft = Draft::new(space, loaded, &*first.request().policy, generation);
+    let policy = &*jobs[0].request().policy;
+    let mut draft = Draft::new(space, loaded, policy, generation);
     let mut outcomes = Vec::with_capacity(jobs.len());
     for (place, job) in jobs.iter().enumerate().filter(|(place, _)| !failed.contains_key(place)) {
         let decided = catch_unwind(AssertUnwindSafe(|| decide_one(&mut draft, job)));
         if !draft.wants().is_empty() {
-            return Decided::Missing(draft.wants().clone());
+            return Decided::Missing(Box::new(draft.wants().clone()));
         }
         match decided {
             Ok(Ok(outcome)) => outcomes.push(outcome),
@@ -569,7 +406,7 @@ fn decide(
             }
         }
     }
-    Decided::Done(outcomes, draft.finish())
+    Decided::Done(outcomes, Box::new(draft.finish()))
 }
 
 fn decide_one(draft: &mut Draft<'_>, job: &Job) -> Result<Outcome, StoreError> {

@@ -13,12 +13,15 @@ mod connection;
 mod draft;
 mod exchange;
 mod generation;
+mod kept;
 mod line;
 mod load;
 mod loaded;
 mod pending;
+mod reader;
 mod schema;
 mod statement;
+mod tries;
 mod wants;
 
 use std::collections::HashMap;
@@ -74,6 +77,7 @@ pub struct Postgres {
     present: Mutex<Option<Present>>,
     spaces: Mutex<HashMap<SpaceAddress, SpaceId>>,
     lines: Lines<Job, Outcome>,
+    kept: kept::Keeper,
     bus: bus::PostgresBus,
     /// Calls so far: a node that serves nobody need not ask whether credentials changed.
     calls: AtomicU64,
@@ -110,6 +114,7 @@ impl Postgres {
             present: Mutex::default(),
             spaces: Mutex::default(),
             lines: Lines::default(),
+            kept: kept::Keeper::default(),
             bus,
             calls: AtomicU64::new(0),
             looked: Mutex::default(),
@@ -131,6 +136,7 @@ impl Postgres {
         tracing::warn!("the database was restarted or replaced: what was remembered of it is read again");
         *lock(&self.present) = None;
         lock(&self.spaces).clear();
+        self.kept.forget_all();
         lock(&self.looked).is_replaced = true;
     }
 
