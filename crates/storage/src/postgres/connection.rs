@@ -23,7 +23,7 @@ const STATEMENTS_MAX: usize = 200;
 /// would be made anew at each execution, which takes longer than most of our statements; compiling one takes longer
 /// than any.
 const SETTINGS: &str = "SET plan_cache_mode = force_generic_plan; SET jit = off; SET enable_seqscan = off;
-    SET enable_hashjoin = off; SET enable_mergejoin = off";
+    SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_memoize = off";
 
 /// Where a PostgreSQL is.
 #[derive(Clone)]
