@@ -134,7 +134,11 @@ impl Global {
         let data = self.data.iter().map(|folder| ("--data", "data", folder.to_string_lossy().into_owned()));
         let database = self.database.iter().map(|database| ("--database", "database", database.clone()));
         let listen = (!listen.is_empty()).then(|| ("--listen", "listen", listen.join(",")));
-        Overrides { file: self.config.clone(), set: self.set.clone(), flags: data.chain(database).chain(listen).collect() }
+        Overrides {
+            file: self.config.clone(),
+            set: self.set.clone(),
+            flags: data.chain(database).chain(listen).collect(),
+        }
     }
 }
 

@@ -162,7 +162,8 @@ fn fill(place: &Place, round: i64, peers: &mut Vec<Peer>) {
     let _edit = b.sync(place, vec![put(&id("n"), &Note::new("3", "2").within(&id("work")), at(now + 11))]);
     let _deleted = a.sync(place, vec![delete(key(NOTE, &id("gone")), at(now + 12))]);
     let _cascade = b.sync(place, vec![delete(key(FOLDER, &id("work")), at(now + 13))]);
-    let refused = |record: &str| Refused { record: record.to_owned(), kind: "note".to_owned(), reason: "no".to_owned() };
+    let refused =
+        |record: &str| Refused { record: record.to_owned(), kind: "note".to_owned(), reason: "no".to_owned() };
     let _refused = place.refuse(&a.name, a.cursor, vec![refused("x"), refused("y\0z"), refused("y\u{fffd}z")]);
     // Replies that were lost, and pages.
     let _lost = a.lost(place, vec![put(&id("lost"), &Note::new("1", "1"), at(now + 20))]);
@@ -280,7 +281,7 @@ fn hex(bytes: &[u8]) -> String {
 /// The same requests to both, and the same answers.
 fn answer_alike(left: &Place, right: &Place, replica: &str, cursor: Option<tombolo_core::Instant>, writes: &[Write]) {
     let [left, right] = [left, right].map(|place| place.exchange(replica, cursor, writes.to_vec()));
-    assert_eq!(format!("{left:?}"), format!("{right:?}"), "{replica}");
+    assert_eq!(left, right, "{replica}");
 }
 
 #[test]
@@ -313,7 +314,7 @@ fn the_same_devices_go_on_as_if_nothing_had_happened() {
     assert_eq!(check(&Place::on(tool, one.place.env.clone())).faults, Vec::<String>::new());
 
     let there = one.there();
-    assert_eq!(format!("{:?}", there.log()), format!("{log:?}"));
+    assert_eq!(there.log(), log);
     for cursor in &one.cursors {
         assert_eq!(there.resume(*cursor), Resume::From(cursor.seq));
     }
@@ -325,16 +326,19 @@ fn the_same_devices_go_on_as_if_nothing_had_happened() {
         // What it has is not sent again; what it sent before is known.
         answer_alike(&here, &there, &peer.name, peer.cursor, &[]);
         answer_alike(&here, &there, &peer.name, peer.cursor, &[put("lost2", &Note::new("1", "1"), at(220))]);
-        let writes =
-            [put(&format!("new{n}"), &Note::new("1", "1").labelled(["soon1"]), at(1_000)), put("n1", &Note::new("9", "9"), at(1_001))];
+        let writes = [
+            put(&format!("new{n}"), &Note::new("1", "1").labelled(["soon1"]), at(1_000)),
+            put("n1", &Note::new("9", "9"), at(1_001)),
+        ];
         answer_alike(&here, &there, &peer.name, peer.cursor, &writes);
         // The same once more, as if the reply were lost.
         answer_alike(&here, &there, &peer.name, peer.cursor, &writes);
         answer_alike(&here, &there, &peer.name, None, &[]);
     }
-    let late = [label("other", &format!("1{}", "x".repeat(3_000)), 5_000, at(5_000)), delete(key(LABEL, "soon0"), at(5_001))];
+    let late =
+        [label("other", &format!("1{}", "x".repeat(3_000)), 5_000, at(5_000)), delete(key(LABEL, "soon0"), at(5_001))];
     answer_alike(&here, &there, "a1", None, &late);
-    assert_eq!(format!("{:?}", here.log()), format!("{:?}", there.log()));
+    assert_eq!(here.log(), there.log());
     assert_eq!(check(&there).faults, Vec::<String>::new());
     // New numbers are greater than all that there were, also than those of rows that are gone.
     let new = NewCredential {
@@ -387,7 +391,10 @@ fn it_may_be_killed_at_any_step_and_run_again() {
             // The server goes on, and what it writes must not be missing.
             let note = Note::new("1", &format!("{step:?}"));
             let peer = &mut one.peers[0];
-            let _reply = peer.sync(&one.place, vec![put(&format!("{step:?}"), &note, at(9_000)), delete(key(NOTE, "n1"), at(9_001))]);
+            let _reply = peer.sync(
+                &one.place,
+                vec![put(&format!("{step:?}"), &note, at(9_000)), delete(key(NOTE, "n1"), at(9_001))],
+            );
         }
         if step == STEPS[6] {
             let again = one.run().unwrap();
@@ -402,7 +409,13 @@ fn it_may_be_killed_at_any_step_and_run_again() {
 fn a_run_after_a_killed_one_finds_what_changed_meanwhile() {
     for step in [Step::CatchUp, Step::Rest] {
         let Some(mut one) = Move::new() else { return };
-        let killed = catch_unwind(AssertUnwindSafe(|| one.run_with(|at| if at == step { resume_unwind(Box::new(())) })));
+        let killed = catch_unwind(AssertUnwindSafe(|| {
+            one.run_with(|at| {
+                if at == step {
+                    resume_unwind(Box::new(()))
+                }
+            })
+        }));
         assert!(killed.is_err());
         transfer::undo(one.file()).unwrap();
         let writes = vec![put("n1", &Note::new("7", "7"), at(9_000)), delete(key(LABEL, "soon1"), at(9_001))];
@@ -463,17 +476,23 @@ fn only_an_empty_database_is_written_to() {
 
 #[test]
 fn two_at_once_are_one_too_many() {
-    let Some(one) = Move::new() else { return };
-    let mut second = None;
+    let (Some(one), Some(two)) = (Move::new(), Move::new()) else { return };
+    let mut refused = Vec::new();
     let _first = one
         .run_with(|step| {
             if step == Step::Compare {
-                second = Some(meanwhile(|| one.run().map(drop)));
+                // Into another database, from another file, and back.
+                refused.push(meanwhile(|| run(one.file(), &two.url(), &*one.place.env, |_| ()).map(drop)));
+                refused.push(meanwhile(|| run(two.file(), &one.url(), &*one.place.env, |_| ()).map(drop)));
+                refused.push(meanwhile(|| transfer::undo(one.file()).map(drop)));
             }
         })
         .unwrap();
-    assert!(matches!(second, Some(Err(TransferError::Refused(text))) if text.contains("under way")));
+    for (refused, words) in refused.into_iter().zip(["of this file", "into postgres://", "of this file"]) {
+        assert!(matches!(&refused, Err(TransferError::Refused(text)) if text.contains(words)), "{refused:?}");
+    }
     one.is_there();
+    two.goes_on();
 }
 
 /// Statements that change each table in each way that it has, and leave it sound.
@@ -563,7 +582,11 @@ fn a_changed_value_has_another_digest_and_an_equal_one_the_same() {
     let differ: Vec<_> = other.iter().zip(&first).map(|(left, right)| left != right).collect();
     assert_eq!(differ.iter().filter(|differs| **differs).count(), 1);
     // The digest follows what is copied after everything was compared.
-    let last = run_to_another(&|step| if step == Step::Pause { set("rtrim(canonical, 'x')") });
+    let last = run_to_another(&|step| {
+        if step == Step::Pause {
+            set("rtrim(canonical, 'x')")
+        }
+    });
     assert_eq!(last, first);
 }
 
@@ -581,9 +604,15 @@ const DAMAGES: [(&str, &str); 15] = [
     ("UPDATE records SET seq = 1 WHERE id = 7", "records: space 1, id 7"),
     ("UPDATE replicas SET floor = 1 WHERE id = 1", "replicas: space 1, id 1"),
     ("UPDATE cursors SET snapshot = 1 WHERE replica = 2", "cursors: space 1, replica 2"),
-    ("INSERT INTO traffic VALUES (1, 1, 99, '', '', NULL, NULL, NULL, NULL, NULL)", "traffic: space 1, replica 1, record 99"),
+    (
+        "INSERT INTO traffic VALUES (1, 1, 99, '', '', NULL, NULL, NULL, NULL, NULL)",
+        "traffic: space 1, replica 1, record 99",
+    ),
     ("DELETE FROM refs WHERE ctid = (SELECT min(ctid) FROM refs)", "refs: space 1, source"),
-    ("UPDATE uniques SET record = record + 1000 WHERE ctid = (SELECT min(ctid) FROM uniques)", "uniques: space 1, collection label"),
+    (
+        "UPDATE uniques SET record = record + 1000 WHERE ctid = (SELECT min(ctid) FROM uniques)",
+        "uniques: space 1, collection label",
+    ),
 ];
 
 #[test]
@@ -610,7 +639,8 @@ fn a_damaged_copy_is_named_and_the_server_goes_on() {
 
 #[test]
 fn a_copy_that_is_damaged_during_the_pause_is_named_and_the_server_goes_on() {
-    for (table, set) in [("changes", "NEW.public_at = 1"), ("records", "NEW.rank = 5"), ("cursors", "NEW.snapshot = 0")] {
+    for (table, set) in [("changes", "NEW.public_at = 1"), ("records", "NEW.rank = 5"), ("cursors", "NEW.snapshot = 0")]
+    {
         let Some(mut one) = Move::new() else { return };
         let mut peer = one.peers.remove(0);
         let mut was_marked = false;

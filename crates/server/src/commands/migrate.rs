@@ -98,7 +98,9 @@ fn tell(from: &std::path::Path, to: &Url, report: Report, how: Answers) -> anyho
             [table.name.to_owned(), table.count.to_string(), table.digest.get(..16).unwrap_or_default().to_owned()]
         };
         output::say_table(["TABLE", "ROWS", "DIGEST"], &tables.iter().map(row).collect::<Vec<_>>(), "");
-        output::say(format_args!("All of it is in {to}, value by value. The server has paused for {pause_ms} ms so far."));
+        output::say(format_args!(
+            "All of it is in {to}, value by value. The server has paused for {pause_ms} ms so far."
+        ));
     }
     output::say("Now:");
     output::say(format_args!("  1. Start the server with --database {to} (and its user and password)."));

@@ -7,6 +7,7 @@ mod commands;
 mod damage;
 mod disk;
 mod durability;
+mod migrate;
 mod replies;
 mod requests;
 mod tokens;

@@ -11,8 +11,7 @@ use crate::StoreError;
 use crate::migrations::pending;
 
 /// Numbered, applied in order at start, never edited after release.
-const MIGRATIONS: &[&str] =
-    &[include_str!("migrations/0001_initial.sql"), include_str!("migrations/0002_moved.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_initial.sql"), include_str!("migrations/0002_moved.sql")];
 
 /// How long a statement waits for another process that holds the database: the command line's writes take milliseconds.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);

@@ -47,7 +47,8 @@ impl Readers {
         let _place = self.places.acquire().await.map_err(|_| StoreError::Closed)?;
         let (answer, answered) = oneshot::channel();
         let role = self.role;
-        let job: Work = Box::new(move |connection| drop(answer.send(connection.and_then(|c| in_snapshot(c, role, work)))));
+        let job: Work =
+            Box::new(move |connection| drop(answer.send(connection.and_then(|c| in_snapshot(c, role, work)))));
         self.queue.try_send(job).map_err(|_| StoreError::Busy)?;
         answered.await.map_err(|_| StoreError::Internal("a read panicked: see the log".to_owned()))?
     }

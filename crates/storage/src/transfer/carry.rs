@@ -193,37 +193,57 @@ impl<'a> Carry<'a> {
         }
         // One snapshot of all: what must be unique is, only at one time.
         let found = self.source.find_all(&keys).map_err(TransferError::Source)?;
-        let keys = keys.map(|keys| keys.into_iter().collect::<Vec<_>>());
-        let mut presented = keys;
-        for (table, keys) in TABLES.iter().zip(&mut presented) {
+        let mut named = Vec::with_capacity(TABLES.len());
+        for ((table, keys), rows) in TABLES.iter().zip(keys).zip(&found) {
+            let mut keys: Vec<Row> = keys.into_iter().collect();
             keys.iter_mut().for_each(|key| present(table, key));
+            named.push((table, keys, rows));
         }
-        for ((table, keys), rows) in TABLES.iter().zip(&presented).zip(&found) {
+        // What is gone makes room before anything comes.
+        for (at, (table, keys, rows)) in named.iter().enumerate() {
+            self.forget(at, keys).await?;
             let there: HashSet<_> = rows.iter().map(|row| &row[..table.key_len]).collect();
             let gone: Vec<_> = keys.iter().filter(|key| !there.contains(key.as_slice())).cloned().collect();
-            if let Some(compared) = &mut self.compared {
-                let before = self.target.find(table, keys).await.map_err(TransferError::Target)?;
-                let at = TABLES.iter().position(|other| other.name == table.name).unwrap_or(0);
-                before.iter().for_each(|row| compared.tables[at].remove(row));
-            }
             self.target.remove(table, &gone).await.map_err(TransferError::Target)?;
         }
-        for (at, (keys, rows)) in presented.into_iter().zip(&found).enumerate() {
-            let replaced = self.target.put(&TABLES[at], rows).await.map_err(TransferError::Target)?;
-            let Some(compared) = &mut self.compared else { continue };
-            let after = self.target.find(&TABLES[at], &keys).await.map_err(TransferError::Target)?;
-            compare::rows(at, rows, &after)?;
-            after.iter().for_each(|row| compared.tables[at].add(row));
-            // Those that the journal names too are counted already.
-            let others = replaced.iter().filter(|row| !keys.contains(&TABLES[at].key(row)));
-            for row in others {
-                compared.tables[at].remove(row);
-                compared.named.insert((at, TABLES[at].key(row)));
-            }
-            compared.named.extend(keys.into_iter().map(|key| (at, key)));
+        for (at, (table, keys, rows)) in named.into_iter().enumerate() {
+            let replaced = self.target.put(table, rows).await.map_err(TransferError::Target)?;
+            self.learn(at, keys, rows, &replaced).await?;
         }
         self.journal = last;
         Ok(count)
+    }
+
+    /// Takes rows that are going to change out of what was compared.
+    async fn forget(&mut self, at: usize, keys: &[Row]) -> Result<(), TransferError> {
+        let Some(compared) = &mut self.compared else { return Ok(()) };
+        let before = self.target.find(&TABLES[at], keys).await.map_err(TransferError::Target)?;
+        before.iter().for_each(|row| compared.tables[at].remove(row));
+        Ok(())
+    }
+
+    /// Compares rows that were just written, and takes them into what was compared.
+    async fn learn(
+        &mut self,
+        at: usize,
+        keys: Vec<Row>,
+        written: &[Row],
+        replaced: &[Row],
+    ) -> Result<(), TransferError> {
+        let Some(compared) = &mut self.compared else { return Ok(()) };
+        let after = self.target.find(&TABLES[at], &keys).await.map_err(TransferError::Target)?;
+        compare::rows(at, written, &after)?;
+        after.iter().for_each(|row| compared.tables[at].add(row));
+        for row in replaced {
+            let key = TABLES[at].key(row);
+            // One that the journal names as well was taken out before.
+            if !keys.contains(&key) {
+                compared.tables[at].remove(row);
+                compared.named.insert((at, key));
+            }
+        }
+        compared.named.extend(keys.into_iter().map(|key| (at, key)));
+        Ok(())
     }
 
     /// Compares everything that was copied, while the server goes on.

@@ -9,6 +9,7 @@
 
 mod carry;
 mod compare;
+mod journal;
 mod source;
 mod tables;
 mod target;
@@ -117,7 +118,7 @@ pub async fn run(
     progress: &mut dyn FnMut(Event),
 ) -> Result<Report, TransferError> {
     let shown = target.to_string();
-    let source = Source::open(source).map_err(TransferError::Source)?;
+    let source = open(source)?;
     let Some(identity) = source.identity().map_err(TransferError::Source)? else {
         return Err(TransferError::Refused("there is nothing in the file: no server ever ran on it".to_owned()));
     };
@@ -141,8 +142,13 @@ pub async fn run(
 /// # Errors
 /// When the file cannot be written.
 pub fn undo(source: &Path) -> Result<bool, TransferError> {
-    let source = Source::open(source).map_err(TransferError::Source)?;
+    let source = open(source)?;
     source.end_journal().and_then(|()| source.unmark()).map_err(TransferError::Source)
+}
+
+fn open(source: &Path) -> Result<Source, TransferError> {
+    let opened = Source::open(source).map_err(TransferError::Source)?;
+    opened.ok_or_else(|| TransferError::Refused("a migration of this file is under way".to_owned()))
 }
 
 enum Admitted {
@@ -151,15 +157,10 @@ enum Admitted {
 }
 
 /// Whether the file may go into the database: only into an empty one, or on with what an earlier run began.
-async fn admit(
-    source: &Source,
-    target: &mut Target,
-    identity: &str,
-    shown: &str,
-) -> Result<Admitted, TransferError> {
+async fn admit(source: &Source, target: &mut Target, identity: &str, shown: &str) -> Result<Admitted, TransferError> {
     let refuse = |text: String| Err(TransferError::Refused(text));
     if !target.lock().await.map_err(TransferError::Target)? {
-        return refuse(format!("another migration into {shown} is under way"));
+        return refuse(format!("a migration into {shown} is under way"));
     }
     let moved = source.moved().map_err(TransferError::Source)?;
     match (target.state().await.map_err(TransferError::Target)?, moved) {

@@ -4,6 +4,7 @@
 //! every write is a short transaction, since the server waits for it.
 
 use std::collections::BTreeSet;
+use std::fs::{File, OpenOptions, TryLockError};
 use std::path::Path;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OptionalExtension as _, Row as SqliteRow, ToSql, params_from_iter};
 use tombolo_core::ServerTime;
 
+use super::journal;
 use super::tables::{CHANGES, Kind, Row, TABLES, Table, Value};
 use crate::StoreError;
 use crate::postgres::unique_key;
@@ -21,14 +23,14 @@ pub(super) const ROWS_MAX: usize = 1_000;
 /// Bytes after which no further row is read: payloads are large.
 const BYTES_MAX: usize = 8 * 1024 * 1024;
 
+/// What the name of the file whose lock a migration holds has after the database's.
+const LOCK_SUFFIX: &str = "-migrate";
+
 /// Between two tries to write. The server's transactions follow each other closely while it is busy, and leave a gap of
 /// some microseconds only.
 const RETRY_EVERY: Duration = Duration::from_micros(500);
 /// Tries to write: about five seconds of them.
 const TRIES_MAX: i32 = 10_000;
-
-/// The triggers' names, without the table and what they follow.
-const TRIGGERS: [&str; 3] = ["insert", "update", "delete"];
 
 /// What was read at once, and where to go on; nowhere at the end of the table.
 pub(super) struct Page {
@@ -47,6 +49,8 @@ pub(super) struct Entry {
 
 pub(super) struct Source {
     connection: Connection,
+    /// Held until the migration ends, also when the process is killed.
+    _lock: File,
 }
 
 impl ToSql for Value {
@@ -61,11 +65,12 @@ impl ToSql for Value {
 }
 
 impl Source {
-    /// Opens the file, which must be there.
-    pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
+    /// Opens the file, which must be there; `None` when another migration of it is under way.
+    pub(super) fn open(path: &Path) -> Result<Option<Self>, StoreError> {
         if !path.is_file() {
             return Err(StoreError::Io(format!("there is no file {}", path.display()).into()));
         }
+        let Some(lock) = lock(path).map_err(|error| StoreError::Io(Box::new(error)))? else { return Ok(None) };
         let mut connection = open_writer(path)?;
         let wait: fn(i32) -> bool = |tries| {
             std::thread::sleep(RETRY_EVERY);
@@ -73,7 +78,7 @@ impl Source {
         };
         connection.busy_handler(Some(wait)).map_err(failed)?;
         migrate(&connection)?;
-        Ok(Self { connection })
+        Ok(Some(Self { connection, _lock: lock }))
     }
 
     /// The oldest generation's id, in hexadecimal digits: what tells this history from others. `None` where nothing was
@@ -102,17 +107,7 @@ impl Source {
 
     /// Begins a new journal: from now on each change of a row of [`TABLES`] is noted, by whichever process.
     pub(super) fn begin_journal(&self) -> Result<(), StoreError> {
-        let mut sql = no_journal();
-        // It grows with what is written during the migration, and ends with it.
-        sql.push_str(
-            "CREATE TABLE moving (id INTEGER PRIMARY KEY, name TEXT NOT NULL, key1 ANY, key2 ANY, key3 ANY) STRICT;",
-        );
-        for table in &TABLES {
-            for event in TRIGGERS {
-                sql.push_str(&trigger(table, event));
-            }
-        }
-        self.write(|connection| connection.execute_batch(&sql))
+        self.write(|connection| connection.execute_batch(&journal::create()))
     }
 
     /// Ends the journal, and forgets it; there need not be one.
@@ -121,7 +116,7 @@ impl Source {
         if self.one(there, &[], |_| Ok(()))?.is_none() {
             return Ok(());
         }
-        self.write(|connection| connection.execute_batch(&no_journal()))
+        self.write(|connection| connection.execute_batch(&journal::remove()))
     }
 
     /// The journal's last entry.
@@ -163,7 +158,8 @@ impl Source {
 
     /// The row of this key, if it is there now.
     fn find(&self, table: &Table, key: &Row) -> Result<Option<Row>, StoreError> {
-        let condition: Vec<_> = (0..table.key_len).map(|column| format!("{} = ?", sqlite_name(table, column))).collect();
+        let condition: Vec<_> =
+            (0..table.key_len).map(|column| format!("{} = ?", sqlite_name(table, column))).collect();
         let sql = format!("{} WHERE {}", select(table), condition.join(" AND "));
         Ok(self.rows(table, &sql, key)?.rows.pop())
     }
@@ -190,11 +186,6 @@ impl Source {
         Ok(count.and_then(|count| u64::try_from(count).ok()).unwrap_or(0))
     }
 
-    /// Each space with its log's head.
-    pub(super) fn heads(&self) -> Result<Vec<(i64, i64)>, StoreError> {
-        self.pairs("SELECT id, head_seq FROM spaces ORDER BY id")
-    }
-
     /// The greatest number that `table` ever gave out: none is given out again, also when its row is gone.
     pub(super) fn greatest(&self, table: &str) -> Result<i64, StoreError> {
         let sql = "SELECT seq FROM sqlite_sequence WHERE name = ?1";
@@ -202,7 +193,9 @@ impl Source {
         Ok(greatest.unwrap_or(0))
     }
 
-    fn pairs(&self, sql: &str) -> Result<Vec<(i64, i64)>, StoreError> {
+    /// Each space with its log's head.
+    pub(super) fn heads(&self) -> Result<Vec<(i64, i64)>, StoreError> {
+        let sql = "SELECT id, head_seq FROM spaces ORDER BY id";
         let mut statement = self.connection.prepare_cached(sql).map_err(failed)?;
         let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).map_err(failed)?;
         rows.collect::<rusqlite::Result<_>>().map_err(failed)
@@ -275,6 +268,23 @@ impl Source {
     }
 }
 
+/// Locks a file beside the database, which SQLite locks in its own ways. It stays: who deletes it could take it from under
+/// another's lock.
+fn lock(path: &Path) -> std::io::Result<Option<File>> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(LOCK_SUFFIX);
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let file = options.open(name)?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
 /// A row, or its key, as PostgreSQL has it.
 pub(super) fn present(table: &Table, row: &mut Row) {
     for value in row.iter_mut() {
@@ -323,44 +333,4 @@ fn from(table: &Table) -> String {
 fn select(table: &Table) -> String {
     let columns: Vec<_> = (0..table.columns.len()).map(|column| sqlite_name(table, column)).collect();
     format!("SELECT {} {}", columns.join(", "), from(table))
-}
-
-fn trigger_name(table: &Table, event: &str) -> String {
-    format!("moving_{}_{event}", table.name)
-}
-
-/// What notes one kind of change of a table.
-///
-/// A row that gives way to another of the same unique values, as `INSERT OR REPLACE` has it, is not deleted by SQLite's
-/// rules and not noted; the other is, and the row gives way to it in PostgreSQL too.
-fn trigger(table: &Table, event: &str) -> String {
-    let key = |row: &str| -> Vec<String> {
-        let column = |column: usize| match table.space_in {
-            Some((owner, by)) if column == 0 => format!("(SELECT space FROM {owner} WHERE id = {row}.{by})"),
-            _ => format!("{row}.{}", table.columns[column].name),
-        };
-        (0..table.key_len).map(column).collect()
-    };
-    let note = |row: &str, condition: &str| {
-        let (names, key) = (["key1", "key2", "key3"][..table.key_len].join(", "), key(row).join(", "));
-        format!("INSERT INTO moving (name, {names}) SELECT '{}', {key} {condition};", table.name)
-    };
-    let notes = match event {
-        "insert" => note("NEW", ""),
-        "delete" => note("OLD", ""),
-        _ => {
-            let differ = key("OLD").into_iter().zip(key("NEW")).map(|(old, new)| format!("{old} IS NOT {new}"));
-            let differ = differ.collect::<Vec<_>>().join(" OR ");
-            note("OLD", &format!("WHERE {differ}")) + &note("NEW", "")
-        }
-    };
-    let name = trigger_name(table, event);
-    format!("CREATE TRIGGER {name} AFTER {event} ON {} BEGIN {notes} END;", table.name)
-}
-
-fn no_journal() -> String {
-    let triggers = TABLES.iter().flat_map(|table| TRIGGERS.map(|event| trigger_name(table, event)));
-    let mut sql: String = triggers.map(|name| format!("DROP TRIGGER IF EXISTS {name};")).collect();
-    sql.push_str("DROP TABLE IF EXISTS moving;");
-    sql
 }

@@ -139,12 +139,7 @@ const fn blob(name: &'static str) -> Column {
     Column { name, kind: Kind::Blob }
 }
 
-const fn table(
-    name: &'static str,
-    columns: &'static [Column],
-    key_len: usize,
-    walk: &'static [usize],
-) -> Table {
+const fn table(name: &'static str, columns: &'static [Column], key_len: usize, walk: &'static [usize]) -> Table {
     Table { name, columns, key_len, walk, uniques: &[], space_in: None, user: None, shortened: None }
 }
 
@@ -226,12 +221,7 @@ pub(super) static TABLES: [Table; 13] = [
         )
     },
     table("forks", &[int("space"), int("generation"), int("seq")], 2, &[0, 1]),
-    table(
-        "records",
-        &[int("space"), int("id"), text("collection"), text("name"), int("rank"), int("seq")],
-        2,
-        &[1],
-    ),
+    table("records", &[int("space"), int("id"), text("collection"), text("name"), int("rank"), int("seq")], 2, &[1]),
     Table {
         uniques: &[&[0, 2]],
         ..table(

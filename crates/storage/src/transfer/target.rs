@@ -266,7 +266,8 @@ fn unnest(statement: &mut Statement, table: &Table, columns: &[usize], rows: &[R
                 format!("{}::int8[]", statement.bind(ints.collect::<Vec<_>>())?)
             }
             Kind::Text => {
-                let texts = values().map(|value| if let Value::Text(text) = value { Some(text.as_str()) } else { None });
+                let texts =
+                    values().map(|value| if let Value::Text(text) = value { Some(text.as_str()) } else { None });
                 format!("{}::text[]", statement.bind(texts.collect::<Vec<_>>())?)
             }
             Kind::Blob => {
