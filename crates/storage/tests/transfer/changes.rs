@@ -42,6 +42,7 @@ const CHANGES: &str = "
     DELETE FROM refs WHERE source = 9;
     INSERT OR IGNORE INTO refs VALUES (9, 1), (9, 2);
     UPDATE refs SET target = target + 100 WHERE source = 9 AND target = 2;
+    UPDATE refs SET target = target + 1000 WHERE source = (SELECT max(source) FROM refs);
     INSERT OR REPLACE INTO aliases VALUES (1, 'label', 'alias', 'c-STEP', 77), (1, 'label', 'b-STEP', 'c', 78);
     DELETE FROM aliases WHERE name = 'soon-b1';
     INSERT OR REPLACE INTO uniques VALUES (1, 'label', CAST('again' AS BLOB), (SELECT max(id) FROM records));
