@@ -126,8 +126,8 @@ fn clients_that_never_stop_lose_nothing_and_wait_for_two_seconds_at_most() {
     // Not by eprintln, which the test harness hides when a test passes.
     let _ = writeln!(
         std::io::stderr(),
-        "migration: {before} tasks before, {after} when it ended; {} times 503 within {pause:?}, of which the migration \
-         itself took {} ms",
+        "migration: {before} tasks before, {after} when it ended; {} times 503 within {pause:?}, of which the \
+         migration itself took {} ms",
         refusals.len(),
         report["pause_ms"]
     );

@@ -61,8 +61,9 @@ impl<'a> Rows<'a> {
 /// Compares one table while the server goes on: what differs is either a fault, or a row that the server changed
 /// meanwhile and that the journal therefore names.
 ///
-/// It reads both sides once, which takes seconds for each million rows. All of it is done before the server pauses; after
-/// that, only what the journal named in the meantime is compared, so that the pause does not grow with what is stored.
+/// It reads both sides once, which takes seconds for each million rows. All of it is done before the server pauses;
+/// after that, only what the journal named in the meantime is compared, so that the pause does not grow with what is
+/// stored.
 pub(super) async fn table(
     source: &Source,
     target: &mut Target,

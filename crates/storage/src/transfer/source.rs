@@ -1,7 +1,7 @@
 //! The SQLite file, beside the server that writes to it.
 //!
-//! Every read is a short snapshot of its own, since a long one would keep the server from folding its log into the file;
-//! every write is a short transaction, since the server waits for it.
+//! Every read is a short snapshot of its own, since a long one would keep the server from folding its log into the
+//! file; every write is a short transaction, since the server waits for it.
 
 use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -50,7 +50,17 @@ pub(super) struct Entry {
 pub(super) struct Source {
     connection: Connection,
     /// Held until the migration ends, also when the process is killed.
-    _lock: File,
+    _lock: Lock,
+}
+
+/// The right to migrate a file; given up when dropped, also when the process is killed.
+struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing is not enough: a process that is being started by another thread may have the file open still.
+        let _ = self.0.unlock();
+    }
 }
 
 impl ToSql for Value {
@@ -268,9 +278,9 @@ impl Source {
     }
 }
 
-/// Locks a file beside the database, which SQLite locks in its own ways. It stays: who deletes it could take it from under
-/// another's lock.
-fn lock(path: &Path) -> std::io::Result<Option<File>> {
+/// Locks a file beside the database, which SQLite locks in its own ways. It stays: who deletes it could take it from
+/// under another's lock.
+fn lock(path: &Path) -> std::io::Result<Option<Lock>> {
     let mut name = path.as_os_str().to_owned();
     name.push(LOCK_SUFFIX);
     let mut options = OpenOptions::new();
@@ -279,7 +289,7 @@ fn lock(path: &Path) -> std::io::Result<Option<File>> {
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let file = options.open(name)?;
     match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
+        Ok(()) => Ok(Some(Lock(file))),
         Err(TryLockError::WouldBlock) => Ok(None),
         Err(TryLockError::Error(error)) => Err(error),
     }

@@ -1,7 +1,7 @@
 //! What is carried over: the tables, and rows of them, as both databases know them.
 //!
-//! Both have the same tables and columns, with one difference: what belongs to a replica or a record has its space beside
-//! it in PostgreSQL, and not in SQLite.
+//! Both have the same tables and columns, with one difference: what belongs to a replica or a record has its space
+//! beside it in PostgreSQL, and not in SQLite.
 
 use std::fmt;
 

@@ -113,8 +113,8 @@ impl Target {
         Ok(statement.rows(&mut self.connection, read).await?.into_iter().collect())
     }
 
-    /// Writes rows over those of the same key, and returns what gave way to them though its key is another: of what must
-    /// be unique, the source has the present owner.
+    /// Writes rows over those of the same key, and returns what gave way to them though its key is another: of what
+    /// must be unique, the source has the present owner.
     pub(super) async fn put(&mut self, table: &Table, rows: &[Row]) -> Result<Vec<Row>, StoreError> {
         let mut replaced = Vec::new();
         if rows.is_empty() {

@@ -94,7 +94,8 @@ fn the_same_devices_go_on_as_if_nothing_had_happened() {
     answer_alike(&here, &there, "a1", None, &late);
     assert_eq!(here.log(), there.log());
     assert_eq!(check(&there).faults, Vec::<String>::new());
-    let reused = "SELECT count(*) FROM replicas WHERE name LIKE 'stranger%' AND id <= (SELECT max(replica) FROM changes)";
+    let reused = "SELECT count(*) FROM replicas WHERE name LIKE 'stranger%'
+        AND id <= (SELECT max(replica) FROM changes)";
     let _stranger = there.live();
     assert_eq!(one.sql(reused), "0");
     // New numbers are greater than all that there were, also than those of rows that are gone.
