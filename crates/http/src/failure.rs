@@ -45,7 +45,7 @@ impl Failure {
                 "The server cannot reach its database; nothing was lost: sync again in a moment",
                 BUSY_RETRY_SECONDS,
             ),
-            StoreError::Moved => later(
+            StoreError::Moved | StoreError::Unfinished => later(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "The server is moving to another database; nothing was lost: sync again in a moment",
                 BUSY_RETRY_SECONDS,

@@ -58,6 +58,11 @@ pub(crate) enum Command {
     },
     /// Reads everything that is stored, and names what is damaged
     Check,
+    /// Moves everything from a SQLite file to PostgreSQL, while the server goes on until the last moment
+    ///
+    /// It may be interrupted at any time, and run again. The password need not be in the URL: PGPASSWORD and ~/.pgpass
+    /// count too.
+    Migrate(MigrateArgs),
 }
 
 /// How to serve.
@@ -66,6 +71,20 @@ pub(crate) struct ServeArgs {
     /// Where to listen; may be given several times. Port 0 takes a free port
     #[arg(long, value_name = "ADDR:PORT")]
     pub(crate) listen: Vec<String>,
+}
+
+/// What to move.
+#[derive(Debug, Args)]
+pub(crate) struct MigrateArgs {
+    /// The SQLite file, as a path or sqlite://PATH [default: the configured database]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) from: Option<String>,
+    /// The empty PostgreSQL database, as postgres://…
+    #[arg(long, value_name = "URL", required_unless_present = "undo")]
+    pub(crate) to: Option<String>,
+    /// Gives the file back to its server instead: only as long as nothing was written to the new database
+    #[arg(long, conflicts_with = "to")]
+    pub(crate) undo: bool,
 }
 
 /// What to do with tokens: exactly one of the three.

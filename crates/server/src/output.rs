@@ -1,6 +1,6 @@
 //! What people and scripts read: the only place that writes to standard output and standard error by itself.
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 
 use serde::Serialize;
 
@@ -12,6 +12,17 @@ pub(crate) fn say(line: impl std::fmt::Display) {
 /// Prints a line for people who read along, where scripts do not look.
 pub(crate) fn remark(line: impl std::fmt::Display) {
     let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// Prints a line for people who read along over the one before, where they are at a terminal; `false` elsewhere.
+pub(crate) fn redraw(line: impl std::fmt::Display) -> bool {
+    let mut stderr = std::io::stderr();
+    let is_terminal = stderr.is_terminal();
+    if is_terminal {
+        // To the line's start, and without what was longer.
+        let _ = write!(stderr, "\r\x1b[K{line}").and_then(|()| stderr.flush());
+    }
+    is_terminal
 }
 
 /// Prints why a command did nothing, with its causes on the same line.

@@ -13,8 +13,11 @@ pub enum StoreError {
     #[error("the database cannot be reached: {0}")]
     Unreachable(#[source] Box<dyn Error + Send + Sync>),
     /// What was stored here was moved to another database, which goes on.
-    #[error("this database was moved to another one by 'tombolo migrate': start the server on that one")]
+    #[error("this database was moved to another one by 'tombolo migrate': run the server with --database on that one")]
     Moved,
+    /// A migration into this database is under way, or was interrupted.
+    #[error("a migration into this database is not finished: run 'tombolo migrate' again")]
+    Unfinished,
     /// The disk is full.
     #[error("the disk is full")]
     Full,
@@ -51,6 +54,7 @@ impl StoreError {
             Self::Busy => Self::Busy,
             Self::Unreachable(source) => Self::Unreachable(source.to_string().into()),
             Self::Moved => Self::Moved,
+            Self::Unfinished => Self::Unfinished,
             Self::Full => Self::Full,
             Self::Io(source) => Self::Io(source.to_string().into()),
             Self::Corrupt(what) => Self::Corrupt(what.clone()),

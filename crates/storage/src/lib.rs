@@ -16,6 +16,7 @@ pub mod memory;
 mod migrations;
 pub mod postgres;
 pub mod sqlite;
+pub mod transfer;
 mod upkeep;
 
 use std::pin::Pin;

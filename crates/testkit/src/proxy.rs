@@ -1,9 +1,9 @@
-//! A proxy between a client and the server, which can lose a reply.
+//! A proxy between a client and the server, which can lose a reply, and lead to another server.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::eventually::spawn;
 
@@ -11,6 +11,7 @@ use crate::eventually::spawn;
 #[derive(Debug)]
 pub struct Proxy {
     address: SocketAddr,
+    server: Arc<Mutex<SocketAddr>>,
     to_lose: Arc<AtomicUsize>,
     lost: Arc<AtomicUsize>,
 }
@@ -26,13 +27,21 @@ impl Proxy {
         let address = listener.local_addr().expect("a listener has an address");
         let (to_lose, lost) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let counts = (Arc::clone(&to_lose), Arc::clone(&lost));
+        let server = Arc::new(Mutex::new(server));
+        let present = Arc::clone(&server);
         spawn(move || {
             for client in listener.incoming().flatten() {
+                let server = *present.lock().unwrap_or_else(PoisonError::into_inner);
                 let counts = (Arc::clone(&counts.0), Arc::clone(&counts.1));
                 spawn(move || pass(client, server, &counts));
             }
         });
-        Self { address, to_lose, lost }
+        Self { address, server, to_lose, lost }
+    }
+
+    /// Leads those who connect from now on to another server.
+    pub fn lead_to(&self, server: SocketAddr) {
+        *self.server.lock().unwrap_or_else(PoisonError::into_inner) = server;
     }
 
     /// Where clients reach it.

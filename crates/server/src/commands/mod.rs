@@ -2,6 +2,7 @@
 
 mod check;
 mod init;
+mod migrate;
 mod refused;
 mod serve;
 mod token;
@@ -42,6 +43,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
             bail!("there is no database {}; --data says where to look", config.database())
         }
         Command::Check => on_store(&config, async |desk| check::run(desk, how).await),
+        Command::Migrate(args) => migrate::run(&config, &args, how),
     }
 }
 

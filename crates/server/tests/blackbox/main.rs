@@ -8,6 +8,7 @@ mod damage;
 mod disk;
 mod durability;
 mod file;
+mod migrate;
 mod replies;
 mod requests;
 mod tokens;

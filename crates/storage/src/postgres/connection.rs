@@ -113,7 +113,7 @@ impl std::fmt::Debug for Url {
 }
 
 /// A pool, which connects when it is first used.
-pub(super) fn pool(url: &Url, connections_max: u32) -> PgPool {
+pub(crate) fn pool(url: &Url, connections_max: u32) -> PgPool {
     PgPoolOptions::new()
         .max_connections(connections_max)
         .acquire_timeout(ACQUIRE_MAX)
@@ -126,13 +126,13 @@ pub(super) fn pool(url: &Url, connections_max: u32) -> PgPool {
         .connect_lazy_with(url.options().clone())
 }
 
-pub(super) async fn acquire(pool: &PgPool) -> Result<PoolConnection<Postgres>, StoreError> {
+pub(crate) async fn acquire(pool: &PgPool) -> Result<PoolConnection<Postgres>, StoreError> {
     pool.acquire().await.map_err(failed)
 }
 
 /// What an error of PostgreSQL means to the caller.
 #[expect(clippy::needless_pass_by_value, reason = "it is what map_err gives")]
-pub(super) fn failed(error: sqlx::Error) -> StoreError {
+pub(crate) fn failed(error: sqlx::Error) -> StoreError {
     match &error {
         sqlx::Error::PoolTimedOut => StoreError::Busy,
         sqlx::Error::PoolClosed => StoreError::Closed,

@@ -9,7 +9,7 @@ mod absorb;
 mod accounts;
 mod bus;
 mod check;
-mod connection;
+pub(crate) mod connection;
 mod draft;
 mod exchange;
 mod generation;
@@ -19,8 +19,8 @@ mod load;
 mod loaded;
 mod pending;
 mod reader;
-mod schema;
-mod statement;
+pub(crate) mod schema;
+pub(crate) mod statement;
 mod tries;
 mod wants;
 
@@ -42,6 +42,7 @@ use exchange::{Job, Outcome};
 use generation::Present;
 use line::Lines;
 use statement::Statement;
+pub(crate) use wants::unique_key;
 
 /// Spaces whose number is remembered, about 60 bytes each.
 const SPACES_MAX: usize = 100_000;
@@ -100,10 +101,14 @@ impl Postgres {
     /// To be called within a tokio runtime, which has to outlive the store.
     ///
     /// # Errors
-    /// [`StoreError::Newer`] when a later version wrote it; [`StoreError::Unreachable`] when it cannot be reached.
+    /// [`StoreError::Newer`] when a later version wrote it; [`StoreError::Unreachable`] when it cannot be reached;
+    /// [`StoreError::Unfinished`] when a migration into it did not end.
     pub async fn open(options: Options, env: Arc<dyn Env>) -> Result<Self, StoreError> {
         let pool = connection::pool(&options.url, options.connections_max);
-        schema::migrate(&mut *acquire(&pool).await?).await?;
+        let mut connection = acquire(&pool).await?;
+        schema::migrate(&mut connection).await?;
+        refuse_unfinished(&mut connection).await?;
+        drop(connection);
         let mut node = [0; 8];
         env.fill_random(&mut node);
         let bus =
@@ -186,6 +191,13 @@ impl Postgres {
         let Some(space) = self.space(&mut connection, address, None).await? else { return Ok(Vec::new()) };
         load::changes(&mut connection, space, &*policy, after, count_max).await
     }
+}
+
+/// Refuses a database of which a part is still in the file that it comes from.
+async fn refuse_unfinished(connection: &mut PgConnection) -> Result<(), StoreError> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM facts WHERE name = 'migration' AND value LIKE 'copying %')";
+    let row = sqlx::query(sql).fetch_one(connection).await.map_err(failed)?;
+    if row.try_get(0).map_err(failed)? { Err(StoreError::Unfinished) } else { Ok(()) }
 }
 
 async fn find_space(connection: &mut PgConnection, address: SpaceAddress) -> Result<Option<SpaceId>, StoreError> {

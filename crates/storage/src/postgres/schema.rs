@@ -16,7 +16,7 @@ const LOCK: i64 = 0x74_6f6d_626f_6c6f;
 ///
 /// # Errors
 /// [`StoreError::Newer`] when a later version of Tombolo wrote the database: it is left as it is.
-pub(super) async fn migrate(connection: &mut sqlx::PgConnection) -> Result<(), StoreError> {
+pub(crate) async fn migrate(connection: &mut sqlx::PgConnection) -> Result<(), StoreError> {
     // The usual start finds nothing to do, and takes no lock.
     if pending(version(connection).await?, MIGRATIONS)?.is_empty() {
         return Ok(());

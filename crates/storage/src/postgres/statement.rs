@@ -9,14 +9,14 @@ use crate::StoreError;
 /// SQL with numbered places, and what stands in them. What depends on a value is bound; only the choice of parts
 /// depends on what there is to do, so that a connection comes to know some dozens of texts, and keeps them prepared.
 #[derive(Default)]
-pub(super) struct Statement {
+pub(crate) struct Statement {
     sql: String,
     arguments: PgArguments,
 }
 
 impl Statement {
     /// Adds text.
-    pub(super) fn push(&mut self, sql: &str) -> &mut Self {
+    pub(crate) fn push(&mut self, sql: &str) -> &mut Self {
         self.sql.push_str(sql);
         self
     }
@@ -25,7 +25,7 @@ impl Statement {
     ///
     /// # Errors
     /// [`StoreError::Internal`] when the value cannot be written down, which no value of ours is.
-    pub(super) fn bind<'v, T>(&mut self, value: T) -> Result<String, StoreError>
+    pub(crate) fn bind<'v, T>(&mut self, value: T) -> Result<String, StoreError>
     where
         T: 'v + Encode<'v, Postgres> + Type<Postgres>,
     {
@@ -34,7 +34,7 @@ impl Statement {
     }
 
     /// Runs it, and gives every row to `read`.
-    pub(super) async fn rows<T>(
+    pub(crate) async fn rows<T>(
         self,
         connection: &mut PgConnection,
         read: impl FnMut(PgRow) -> Result<T, StoreError>,
@@ -45,7 +45,7 @@ impl Statement {
     }
 
     /// Runs it, and says how many rows its last part wrote or found.
-    pub(super) async fn execute(self, connection: &mut PgConnection) -> Result<u64, StoreError> {
+    pub(crate) async fn execute(self, connection: &mut PgConnection) -> Result<u64, StoreError> {
         let query = sqlx::query_with(AssertSqlSafe(self.sql), self.arguments);
         Ok(query.execute(connection).await.map_err(failed)?.rows_affected())
     }

@@ -108,6 +108,6 @@ impl Wants {
 const UNIQUE_BYTES_MAX: usize = 1_024;
 
 /// How a value that only one record may have is kept.
-pub(super) fn unique_key(value: &[u8]) -> Vec<u8> {
+pub(crate) fn unique_key(value: &[u8]) -> Vec<u8> {
     if value.len() > UNIQUE_BYTES_MAX { Digest::of(value).to_bytes().to_vec() } else { value.to_vec() }
 }

@@ -11,7 +11,7 @@ use crate::StoreError;
 use crate::migrations::pending;
 
 /// Numbered, applied in order at start, never edited after release.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_initial.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_initial.sql"), include_str!("migrations/0002_moved.sql")];
 
 /// How long a statement waits for another process that holds the database: the command line's writes take milliseconds.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -23,7 +23,7 @@ const CACHE_KIB: i64 = 2_048;
 const STATEMENTS_MAX: usize = 64;
 
 /// Opens the database for writing, and makes it when it is missing, readable by its owner only.
-pub(super) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
+pub(crate) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
     create_private(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
@@ -77,7 +77,7 @@ fn ignore_existing(made: std::io::Result<std::fs::File>) -> Result<(), StoreErro
 ///
 /// # Errors
 /// [`StoreError::Newer`] when a later version of Tombolo wrote the database: it is left as it is.
-pub(super) fn migrate(connection: &Connection) -> Result<(), StoreError> {
+pub(crate) fn migrate(connection: &Connection) -> Result<(), StoreError> {
     let version = || connection.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0)).map_err(failed);
     if pending(version()?, MIGRATIONS)?.is_empty() {
         return Ok(());
@@ -95,8 +95,18 @@ pub(super) fn migrate(connection: &Connection) -> Result<(), StoreError> {
     migrated.and(ended)
 }
 
+/// Refuses a database that was moved to another one. Asked inside each transaction of a server, since another process
+/// sets the mark: what began before it is copied, what begins after it is told to come again.
+///
+/// # Errors
+/// [`StoreError::Moved`] when it was.
+pub(super) fn refuse_moved(connection: &Connection) -> Result<(), StoreError> {
+    let mut statement = connection.prepare_cached("SELECT 1 FROM moved").map_err(failed)?;
+    if statement.exists([]).map_err(failed)? { Err(StoreError::Moved) } else { Ok(()) }
+}
+
 /// What an error of SQLite means to the caller.
-pub(super) fn failed(error: rusqlite::Error) -> StoreError {
+pub(crate) fn failed(error: rusqlite::Error) -> StoreError {
     let code = error.sqlite_error_code();
     match code {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Busy,

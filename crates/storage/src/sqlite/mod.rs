@@ -6,7 +6,7 @@
 mod accounts;
 mod check;
 mod checkpoint;
-mod connection;
+pub(crate) mod connection;
 mod ledger;
 mod readers;
 mod rows;
@@ -24,7 +24,7 @@ use crate::{
     Bus, CheckReport, Elsewhere, Exchange, Exchanged, LocalBus, LoggedChange, Logs, Message, Policies, Progress, Reply,
     SpaceAddress, StoreError, Upkeep,
 };
-use connection::{failed, migrate, open_writer};
+use connection::{failed, migrate, open_writer, refuse_moved};
 use ledger::SqliteLedger;
 use readers::Readers;
 use writer::Writer;
@@ -62,13 +62,17 @@ impl Sqlite {
     /// Opens the database at `path`, makes it when it is missing, and brings its schema up to this version.
     ///
     /// # Errors
-    /// [`StoreError::Newer`] when a later version wrote it, [`StoreError::Corrupt`] when it is no database.
+    /// [`StoreError::Newer`] when a later version wrote it, [`StoreError::Corrupt`] when it is no database;
+    /// [`StoreError::Moved`] when it was moved to another database, and a server is to begin.
     pub fn open(path: &Path, role: Role, env: Arc<dyn Env>) -> Result<Self, StoreError> {
         let connection = open_writer(path)?;
         migrate(&connection)?;
+        if role == Role::Server {
+            refuse_moved(&connection)?;
+        }
         let generation = generation(&connection, role, &*env)?;
         let writer = Writer::start(path.to_owned(), role, connection, &env);
-        let readers = Readers::start(path, &env);
+        let readers = Readers::start(path, role, &env);
         Ok(Self {
             writer,
             readers,
@@ -312,7 +316,11 @@ impl Upkeep for Sqlite {
             let polled = Arc::clone(&self.polled);
             let acknowledged = std::mem::take(&mut *polled.lock().unwrap_or_else(PoisonError::into_inner));
             if !acknowledged.is_empty() {
-                self.writer.write(move |connection| note_polled(connection, acknowledged)).await?;
+                match self.writer.write(move |connection| note_polled(connection, acknowledged)).await {
+                    // Forgetting it only sends something again, from wherever the logs are now.
+                    Ok(()) | Err(StoreError::Moved) => {}
+                    Err(error) => return Err(error),
+                }
             }
             self.writer.close().await
         })

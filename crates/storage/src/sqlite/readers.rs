@@ -8,7 +8,8 @@ use rusqlite::Connection;
 use tokio::sync::{Semaphore, oneshot};
 use tombolo_core::Env;
 
-use super::connection::{failed, open_reader};
+use super::Role;
+use super::connection::{failed, open_reader, refuse_moved};
 use crate::StoreError;
 
 /// Reading is short, or bounded by the reply; two keep a long one from holding up the short ones on small machines.
@@ -20,19 +21,20 @@ type Work = Box<dyn FnOnce(Result<&Connection, StoreError>) + Send>;
 
 #[derive(Debug)]
 pub(super) struct Readers {
+    role: Role,
     queue: SyncSender<Work>,
     places: Semaphore,
 }
 
 impl Readers {
-    pub(super) fn start(path: &Path, env: &Arc<dyn Env>) -> Self {
+    pub(super) fn start(path: &Path, role: Role, env: &Arc<dyn Env>) -> Self {
         let (queue, work) = sync_channel::<Work>(QUEUE_MAX);
         let work = Arc::new(Mutex::new(work));
         for n in 0..THREADS {
             let (path, work) = (path.to_owned(), Arc::clone(&work));
             env.spawn(&format!("tombolo-read-{n}"), Box::new(move || run(&path, &work)));
         }
-        Self { queue, places: Semaphore::new(QUEUE_MAX) }
+        Self { role, queue, places: Semaphore::new(QUEUE_MAX) }
     }
 
     /// Runs `work` on one snapshot.
@@ -44,7 +46,9 @@ impl Readers {
         // The place is held until the answer is here, so the queue never overflows.
         let _place = self.places.acquire().await.map_err(|_| StoreError::Closed)?;
         let (answer, answered) = oneshot::channel();
-        let job: Work = Box::new(move |connection| drop(answer.send(connection.and_then(|c| in_snapshot(c, work)))));
+        let role = self.role;
+        let job: Work =
+            Box::new(move |connection| drop(answer.send(connection.and_then(|c| in_snapshot(c, role, work)))));
         self.queue.try_send(job).map_err(|_| StoreError::Busy)?;
         answered.await.map_err(|_| StoreError::Internal("a read panicked: see the log".to_owned()))?
     }
@@ -52,10 +56,13 @@ impl Readers {
 
 fn in_snapshot<T>(
     connection: &Connection,
+    role: Role,
     work: impl FnOnce(&Connection) -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {
     let snapshot = connection.unchecked_transaction().map_err(failed)?;
-    let read = work(&snapshot);
+    // A tool may read what was moved away: the file is a backup now.
+    let is_served = if role == Role::Server { refuse_moved(&snapshot) } else { Ok(()) };
+    let read = is_served.and_then(|()| work(&snapshot));
     snapshot.finish().map_err(failed)?;
     read
 }

@@ -12,7 +12,7 @@ use tombolo_core::Env;
 
 use super::Role;
 use super::checkpoint::Checkpointer;
-use super::connection::{failed, open_writer};
+use super::connection::{failed, open_writer, refuse_moved};
 use crate::StoreError;
 
 /// Jobs that may wait: a few seconds of work. More would only be answered after their clients gave up.
@@ -175,11 +175,12 @@ impl Thread {
 
     /// Runs `first` and what waits behind it in one transaction. Returns the job that did not belong to it.
     fn group(&mut self, first: Work) -> Option<Job> {
-        let begun = self.connection().and_then(|connection| {
-            connection.prepare_cached("BEGIN IMMEDIATE").and_then(|mut begin| begin.execute([])).map_err(failed)
-        });
-        if let Err(error) = begun {
-            tracing::error!(%error, "no transaction could be begun");
+        if let Err(error) = self.begin() {
+            if matches!(error, StoreError::Moved) {
+                tracing::debug!("the database was moved: nothing is written here any more");
+            } else {
+                tracing::error!(%error, "no transaction could be begun");
+            }
             drop(first(Err(error)));
             return None;
         }
@@ -232,6 +233,20 @@ impl Thread {
             self.checkpointer.after_commit(self.connection.as_ref());
         }
         next
+    }
+
+    /// Begins a group's transaction, unless the database was moved to another one.
+    fn begin(&mut self) -> Result<(), StoreError> {
+        let connection = self.connection()?;
+        connection.prepare_cached("BEGIN IMMEDIATE").and_then(|mut begin| begin.execute([])).map_err(failed)?;
+        let begun = refuse_moved(connection);
+        if let Err(error) = &begun {
+            let is_undone = connection.execute_batch("ROLLBACK").is_ok();
+            if !is_undone || !matches!(error, StoreError::Moved) {
+                self.connection = None;
+            }
+        }
+        begun
     }
 
     /// Runs one job, and undoes it when it fails. `Err` when the whole transaction is gone.

@@ -1,0 +1,183 @@
+//! A server on a file, an empty database, and what the tests do with them.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tombolo_core::{Cursor, Env, Name, Purpose, UserId};
+use tombolo_storage::postgres::Url;
+use tombolo_storage::sqlite::Sqlite;
+use tombolo_storage::transfer::{self, Event, Report, Step, TransferError};
+use tombolo_storage::{Accounts, NewCredential, Refused, StoreError};
+use tombolo_testkit::{
+    FOLDER, LogStore, NOTE, Note, Peer, Place, Stores as _, TestEnv, at, delete, folder, home, key, label, put, wait,
+};
+
+use crate::dump::{dump_postgres, dump_sqlite};
+use crate::support::{OnDisk, OnPostgres, check};
+
+pub(crate) const STEPS: [Step; 7] =
+    [Step::Copy, Step::CatchUp, Step::Compare, Step::Pause, Step::Rest, Step::Finish, Step::CleanUp];
+
+/// A server on a file, and an empty database.
+pub(crate) struct Move {
+    pub(crate) disk: OnDisk,
+    pub(crate) database: OnPostgres,
+    pub(crate) place: Place,
+    pub(crate) sqlite: Arc<Sqlite>,
+    pub(crate) peers: Vec<Peer>,
+    /// The heads of earlier generations.
+    pub(crate) cursors: Vec<Cursor>,
+}
+
+impl Move {
+    /// A store with something of everything; `None` where there is no PostgreSQL, which was said loudly.
+    pub(crate) fn new() -> Option<Self> {
+        let (disk, database) = (OnDisk::default(), OnPostgres::new()?);
+        let env = Arc::new(TestEnv::new(1));
+        env.advance(std::time::Duration::from_secs(3_600));
+        let mut cursors = Vec::new();
+        let mut peers = Vec::new();
+        for round in 0..3 {
+            let place = Place::on(disk.open(&env), Arc::clone(&env));
+            fill(&place, round, &mut peers);
+            cursors.push(place.head());
+            wait(place.store.close()).unwrap();
+        }
+        let sqlite = Arc::new(disk.server(Arc::clone(&env) as Arc<dyn Env>));
+        let place = Place::on(Arc::clone(&sqlite) as Arc<dyn LogStore>, env);
+        accounts(&*sqlite);
+        fill(&place, 3, &mut peers);
+        Some(Self { disk, database, place, sqlite, peers, cursors })
+    }
+
+    pub(crate) fn file(&self) -> &Path {
+        self.disk.file().unwrap()
+    }
+
+    pub(crate) fn url(&self) -> Url {
+        Url::parse(self.database.database().url()).unwrap()
+    }
+
+    pub(crate) fn sql(&self, text: &str) -> String {
+        self.database.database().sql(text)
+    }
+
+    pub(crate) fn run(&self) -> Result<Report, TransferError> {
+        self.run_with(|_| ())
+    }
+
+    /// Migrates, and calls `at` when a step begins.
+    pub(crate) fn run_with(&self, at: impl FnMut(Step)) -> Result<Report, TransferError> {
+        run(self.file(), &self.url(), &*self.place.env, at)
+    }
+
+    pub(crate) fn is_moved(&self) -> bool {
+        matches!(wait(self.place.store.ready()), Err(StoreError::Moved))
+    }
+
+    /// That the server of the file goes on, and that nothing of the migration is left in the file.
+    pub(crate) fn goes_on(&self) {
+        let _reply = Peer::new("anybody").sync(&self.place, vec![put("on", &Note::new("1", "1"), at(9_000))]);
+        assert_eq!(left_behind(self.file()), Vec::<String>::new());
+    }
+
+    /// That all is on the other side, and nothing of the migration is left in the file.
+    pub(crate) fn is_there(&self) {
+        assert!(self.is_moved());
+        assert_eq!(dump_sqlite(self.file()), dump_postgres(self));
+        assert_eq!(left_behind(self.file()), Vec::<String>::new());
+    }
+
+    /// The same space, served from PostgreSQL.
+    pub(crate) fn there(&self) -> Place {
+        let place = Place::on(self.database.open(&self.place.env), Arc::clone(&self.place.env));
+        let _dense = place.log();
+        assert_eq!(check(&place).faults, Vec::<String>::new());
+        place
+    }
+}
+
+pub(crate) fn run(file: &Path, url: &Url, env: &dyn Env, mut at: impl FnMut(Step)) -> Result<Report, TransferError> {
+    let mut progress = |event| {
+        if let Event::Step(step) = event {
+            at(step);
+        }
+    };
+    wait(transfer::run(file, url, env, &mut progress))
+}
+
+/// Does something of the running server, from within the runtime.
+pub(crate) fn meanwhile<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    std::thread::scope(|scope| scope.spawn(work).join().unwrap())
+}
+
+pub(crate) fn accounts(store: &dyn Accounts) {
+    let (ada, bob) = (Name::parse("ada").unwrap(), Name::parse("bob").unwrap());
+    wait(store.add_user(&bob, Some("bob@example.org"), TestEnv::START)).unwrap();
+    for n in 0..3 {
+        let new = NewCredential {
+            user: UserId::new(1),
+            name: Name::parse(&format!("phone {n}")).unwrap(),
+            purpose: Purpose::Tickit,
+            prefix: format!("prefix-{n}"),
+            hash: format!("hash-{n}"),
+            created_at: TestEnv::START,
+            expires_at: (n == 1).then_some(TestEnv::START),
+        };
+        wait(store.add_credential(new)).unwrap();
+    }
+    assert!(wait(store.revoke_credential(UserId::new(1), &Name::parse("phone 2").unwrap())).unwrap());
+    assert!(wait(store.disable_user(&bob, TestEnv::START)).unwrap());
+    assert!(wait(store.user(&ada)).unwrap().is_some());
+}
+
+/// Folders, labels, homes, deletions, conflicts, refusals, and devices that got a part of it.
+pub(crate) fn fill(place: &Place, round: i64, peers: &mut Vec<Peer>) {
+    let now = 100 * round;
+    let id = |name: &str| format!("{name}{round}");
+    let mut a = Peer::new(&id("a"));
+    let mut b = Peer::new(&id("b"));
+    let _made = a.sync(
+        place,
+        vec![
+            home(&id("inbox-a"), at(now)),
+            folder(&id("work"), "Work", at(now)),
+            label(&id("long"), &format!("{round}{}", "x".repeat(3_000)), now, at(now)),
+            label(&id("soon"), &format!("Soon {round}"), now, at(now)),
+            put(&id("n"), &Note::new("1", "1").within(&id("work")).labelled([&id("long"), &id("soon")]), at(now)),
+            put(&id("gone"), &Note::new("1", "1"), at(now)),
+        ],
+    );
+    // A label of the same name, which becomes one with the other; a home of its own.
+    let _merged = b.sync(
+        place,
+        vec![home(&id("inbox-b"), at(now)), label(&id("soon-b"), &format!("soon {round}"), now + 1, at(now + 1))],
+    );
+    // Edits at once of both devices: of different fields, and of one.
+    let _edit = a.sync(place, vec![put(&id("n"), &Note::new("2", "1").within(&id("work")), at(now + 10))]);
+    let _edit = b.sync(place, vec![put(&id("n"), &Note::new("3", "2").within(&id("work")), at(now + 11))]);
+    let _deleted = a.sync(place, vec![delete(key(NOTE, &id("gone")), at(now + 12))]);
+    let _cascade = b.sync(place, vec![delete(key(FOLDER, &id("work")), at(now + 13))]);
+    let refused =
+        |record: &str| Refused { record: record.to_owned(), kind: "note".to_owned(), reason: "no".to_owned() };
+    let _refused = place.refuse(&a.name, a.cursor, vec![refused("x"), refused("y\0z"), refused("y\u{fffd}z")]);
+    // Replies that were lost, and pages.
+    let _lost = a.lost(place, vec![put(&id("lost"), &Note::new("1", "1"), at(now + 20))]);
+    let mut paged = Peer::new(&id("paged"));
+    let small = Place { page_bytes_max: 300, ..place.clone() };
+    let _page = paged.sync(&small, Vec::new());
+    let _page = paged.sync(&small, Vec::new());
+    peers.extend([a, b, paged]);
+    for n in 0..10 {
+        let mut other = Peer::new(&format!("other-{round}-{n}"));
+        let _reply = other.sync(place, vec![put(&format!("o{round}-{n}"), &Note::new("1", "1"), at(now + 30))]);
+        peers.push(other);
+    }
+}
+
+/// What a migration leaves in the schema.
+pub(crate) fn left_behind(file: &Path) -> Vec<String> {
+    let connection = rusqlite::Connection::open(file).unwrap();
+    let mut names = connection.prepare("SELECT name FROM sqlite_schema WHERE name LIKE 'moving%'").unwrap();
+    names.query_map([], |row| row.get(0)).unwrap().collect::<rusqlite::Result<_>>().unwrap()
+}
