@@ -5,8 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::Connection;
 use sqlx::postgres::PgConnection;
+use sqlx::{Connection, Executor as _};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::time::timeout;
 use tombolo_core::{Seq, SpaceId};
@@ -29,8 +29,9 @@ use crate::{Action, Delivery, Exchange, Exchanged, StoreError};
 
 /// Bytes of writes that one transaction groups: some of the largest requests.
 const GROUP_BYTES_MAX: usize = 4 << 20;
-/// Tries on an unlocked space. After these its row is locked first, so that a slow node gets its turn.
-const UNLOCKED_TRIES_MAX: u32 = 4;
+/// Tries on an unlocked space: where nodes meet, its row is locked first the next time, so that each gets its turn and
+/// none works in vain.
+const UNLOCKED_TRIES_MAX: u32 = 1;
 /// How long a request may take in all, its waits included, before its client is told to come again.
 const REQUEST_MAX: Duration = Duration::from_secs(10);
 /// How long one connection may be busy with a request. A server that is gone without a word would be waited for
@@ -39,6 +40,9 @@ const ATTEMPT_MAX: Duration = Duration::from_secs(8);
 /// What a poll reads of what is new: enough for the usual news to be there when the full request follows.
 const POLL_HEAD_ROWS: i64 = 64;
 const POLL_HEAD_BYTES: i64 = 1 << 16;
+/// A node that stands still while it holds a space's row is cut off, so that the others go on; and nobody waits for the
+/// row for longer than for a connection.
+const LOCKED_SETTINGS: &str = "SET LOCAL idle_in_transaction_session_timeout = '2s'; SET LOCAL lock_timeout = '5s'";
 /// Writes of a request above which deciding it is not done between two other requests of the same thread.
 const BLOCKING_WRITES: usize = 256;
 
@@ -178,7 +182,7 @@ impl Postgres {
         let mut retries = Retries::default();
         let mut has_failed = false;
         loop {
-            let is_locked = retries.count > UNLOCKED_TRIES_MAX;
+            let is_locked = retries.count >= UNLOCKED_TRIES_MAX;
             let tried = match Lane::of(&self.pool).await {
                 Ok(mut lane) => {
                     let tried = timeout(ATTEMPT_MAX, self.attempt_on(&mut lane.connection, space, jobs, is_locked));
@@ -213,6 +217,7 @@ impl Postgres {
             return self.attempt(connection, space, present, jobs).await;
         }
         let mut transaction = Connection::begin(connection).await.map_err(failed)?;
+        transaction.execute(LOCKED_SETTINGS).await.map_err(failed)?;
         let row = sqlx::query("SELECT 1 FROM spaces WHERE id = $1 FOR UPDATE").bind(space.get());
         row.execute(&mut *transaction).await.map_err(failed)?;
         let tried = self.attempt(&mut transaction, space, present, jobs).await?;
