@@ -11,7 +11,7 @@ use tombolo_core::{
 use super::connection::failed;
 use super::generation::Run;
 use super::loaded::{Content, SpaceRow};
-use super::statement::Statement;
+use super::statement::{Rows, Statement};
 use super::wants::Wants;
 use crate::columns::{checksum_of, count, decode_pages, from_millis, op_of, origin_of, seq_of, small, verdict_of};
 use crate::ledger::{Alias, Change, End, HeadRow, IssuedCursor, RecordRow, Replica, ReplicaRow, Traffic, Upload};
@@ -191,10 +191,11 @@ fn names(union: &mut Union, wants: &Wants) -> Result<(), StoreError> {
     if !wants.presented.is_empty() {
         let (names, tokens): (Vec<&str>, Vec<i64>) =
             wants.presented.iter().map(|(name, token)| (name.as_str(), *token)).unzip();
-        let (names, tokens) = (union.0.bind(names)?, union.0.bind(tokens)?);
+        let s = &mut union.0;
+        let wanted = Rows::new().column(s, names)?.column(s, tokens)?.from("w(name, token)");
         let replicas = each("replicas", "p", "k.name = w.name");
         let cursors = each("cursors", "c", "k.replica = p.id AND k.token = w.token");
-        let from = format!("FROM unnest({names}, {tokens}) w(name, token) {replicas} {cursors}");
+        let from = format!("FROM {wanted} {replicas} {cursors}");
         union.part(Kind::Cursor, CURSOR, &from);
     }
     if !wants.exchanged.is_empty() {
@@ -205,10 +206,11 @@ fn names(union: &mut Union, wants: &Wants) -> Result<(), StoreError> {
             columns[2].push(key.name.as_str());
         }
         let [replicas, collections, names] = columns;
-        let (replicas, collections, names) =
-            (union.0.bind(replicas)?, union.0.bind(collections)?, union.0.bind(names)?);
+        let s = &mut union.0;
+        let wanted = Rows::new().column(s, replicas)?.column(s, collections)?.column(s, names)?;
         let from = format!(
-            "FROM unnest({replicas}, {collections}, {names}) w(replica, collection, name) {} {} {}",
+            "FROM {} {} {} {}",
+            wanted.from("w(replica, collection, name)"),
             each("replicas", "p", "k.name = w.replica"),
             each("records", "r", "k.collection = w.collection AND k.name = w.name"),
             each("traffic", "t", "k.replica = p.id AND k.record = r.id")
@@ -223,9 +225,10 @@ fn records(union: &mut Union, wants: &Wants) -> Result<(), StoreError> {
     if !wants.keys.is_empty() {
         let (collections, names): (Vec<&str>, Vec<&str>) =
             wants.keys.iter().map(|key| (key.collection.as_str(), key.name.as_str())).unzip();
-        let (collections, names) = (union.0.bind(collections)?, union.0.bind(names)?);
+        let s = &mut union.0;
+        let wanted = Rows::new().column(s, collections)?.column(s, names)?.from("w(collection, name)");
         let records = each("records", "r", "k.collection = w.collection AND k.name = w.name");
-        let of = format!("FROM unnest({collections}, {names}) w(collection, name) {records}");
+        let of = format!("FROM {wanted} {records}");
         union.part(Kind::Record, RECORD, &format!("{of} {HEAD_OF_RECORD}"));
         let from = format!("{of} {}", each("refs", "f", "k.source = r.id"));
         union.part(Kind::Reference, [&["f.source", "f.target"], &[], &[]], &from);

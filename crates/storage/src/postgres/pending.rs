@@ -8,7 +8,7 @@ use tombolo_core::{
 };
 
 use super::draft::is_time_to_prune;
-use super::statement::Statement;
+use super::statement::{Rows, Statement};
 use crate::columns::{checksum_of, count, encode_pages, int, op_code, origin_code, small, verdict_code, whole_millis};
 use crate::ledger::{Change, End, IssuedCursor, RecordRow, Replica, ReplicaRow, Traffic};
 use crate::{Refused, StoreError};
@@ -160,28 +160,28 @@ impl Pending {
         let ints = |value: fn(&Logged) -> i64| -> Column<i64> { all.iter().map(value).collect() };
         let maybe = |value: fn(&Logged) -> Option<i64>| -> Column<Option<i64>> { all.iter().map(value).collect() };
         let s = &mut write.statement;
-        let columns = [
-            s.bind(ints(|one| int(one.change.state.seq)))?,
-            s.bind(ints(|one| one.record.0))?,
-            s.bind(maybe(|one| one.change.prev.map(int)))?,
-            s.bind(maybe(|one| one.change.base.map(int)))?,
-            s.bind(ints(|one| one.committed_at.micros()))?,
-            s.bind(all.iter().map(|one| bytes(one.change.state.written_at)).collect::<Column<_>>())?,
-            s.bind(stamps)?,
-            s.bind(ints(|one| whole_millis(one.change.state.public_at)))?,
-            s.bind(maybe(|one| one.replica.map(|replica| replica.0)))?,
-            s.bind(ints(|one| op_code(one.change.state.op)))?,
-            s.bind(ints(|one| origin_code(one.change.origin)))?,
-            s.bind(ints(|one| verdict_code(one.change.verdict)))?,
-            s.bind(all.iter().map(|one| one.change.state.digest.to_bytes().to_vec()).collect::<Column<_>>())?,
-            s.bind(ints(|one| checksum_of(one.payload.as_deref()).into()))?,
-            s.bind(all.iter().map(|one| one.payload.as_deref()).collect::<Column<_>>())?,
-        ];
-        let (actor, columns) = (s.bind(actor.get())?, columns.join(", "));
+        let rows = Rows::new()
+            .column(s, ints(|one| int(one.change.state.seq)))?
+            .column(s, ints(|one| one.record.0))?
+            .column(s, maybe(|one| one.change.prev.map(int)))?
+            .column(s, maybe(|one| one.change.base.map(int)))?
+            .column(s, ints(|one| one.committed_at.micros()))?
+            .column(s, all.iter().map(|one| bytes(one.change.state.written_at)).collect::<Column<_>>())?
+            .column(s, stamps)?
+            .column(s, ints(|one| whole_millis(one.change.state.public_at)))?
+            .column(s, maybe(|one| one.replica.map(|replica| replica.0)))?
+            .column(s, ints(|one| op_code(one.change.state.op)))?
+            .column(s, ints(|one| origin_code(one.change.origin)))?
+            .column(s, ints(|one| verdict_code(one.change.verdict)))?
+            .column(s, all.iter().map(|one| one.change.state.digest.to_bytes().to_vec()).collect::<Column<_>>())?
+            .column(s, ints(|one| checksum_of(one.payload.as_deref()).into()))?
+            .column(s, all.iter().map(|one| one.payload.as_deref()).collect::<Column<_>>())?
+            .from("n");
+        let actor = s.bind(actor.get())?;
         write.part(&format!(
             "INSERT INTO changes (space, actor, seq, record, prev, base, committed_at, written_at, stamp_at, public_at,
                  replica, op, origin, verdict, digest, checksum, payload)
-             SELECT $1, {actor}, n.* FROM g, unnest({columns}) n"
+             SELECT $1, {actor}, n.* FROM g, {rows}"
         ));
         Ok(())
     }
@@ -191,16 +191,15 @@ impl Pending {
             return Ok(());
         }
         let s = &mut write.statement;
-        let columns = [
-            s.bind(self.heads.keys().map(|row| row.0).collect::<Column<_>>())?,
-            s.bind(self.heads.values().map(|head| head.key.collection.as_str()).collect::<Column<_>>())?,
-            s.bind(self.heads.values().map(|head| head.key.name.as_str()).collect::<Column<_>>())?,
-            s.bind(self.heads.values().map(|head| small(head.rank)).collect::<Column<_>>())?,
-            s.bind(self.heads.values().map(|head| int(head.seq)).collect::<Column<_>>())?,
-        ]
-        .join(", ");
+        let rows = Rows::new()
+            .column(s, self.heads.keys().map(|row| row.0).collect::<Column<_>>())?
+            .column(s, self.heads.values().map(|head| head.key.collection.as_str()).collect::<Column<_>>())?
+            .column(s, self.heads.values().map(|head| head.key.name.as_str()).collect::<Column<_>>())?
+            .column(s, self.heads.values().map(|head| small(head.rank)).collect::<Column<_>>())?
+            .column(s, self.heads.values().map(|head| int(head.seq)).collect::<Column<_>>())?
+            .from("n");
         write.part(&format!(
-            "INSERT INTO records (space, id, collection, name, rank, seq) SELECT $1, n.* FROM g, unnest({columns}) n
+            "INSERT INTO records (space, id, collection, name, rank, seq) SELECT $1, n.* FROM g, {rows}
              ON CONFLICT (space, id) DO UPDATE SET seq = excluded.seq"
         ));
         Ok(())
@@ -211,16 +210,18 @@ impl Pending {
             let all: Vec<_> = self.replicas.iter().collect();
             let home = |replica: &Replica| replica.home.as_ref().map(|home| home.as_str().to_owned());
             let s = &mut write.statement;
-            let columns = [
-                s.bind(all.iter().map(|(row, _)| row.0).collect::<Column<_>>())?,
-                s.bind(all.iter().map(|(_, (name, ..))| name.as_str()).collect::<Column<_>>())?,
-                s.bind(all.iter().map(|(_, (_, replica, _))| home(replica)).collect::<Column<_>>())?,
-                s.bind(all.iter().map(|(_, (_, replica, _))| replica.floor.map(whole_millis)).collect::<Column<_>>())?,
-                s.bind(all.iter().map(|(_, (.., at))| at.map_or(0, ServerTime::micros)).collect::<Column<_>>())?,
-            ]
-            .join(", ");
+            let rows = Rows::new()
+                .column(s, all.iter().map(|(row, _)| row.0).collect::<Column<_>>())?
+                .column(s, all.iter().map(|(_, (name, ..))| name.as_str()).collect::<Column<_>>())?
+                .column(s, all.iter().map(|(_, (_, replica, _))| home(replica)).collect::<Column<_>>())?
+                .column(
+                    s,
+                    all.iter().map(|(_, (_, replica, _))| replica.floor.map(whole_millis)).collect::<Column<_>>(),
+                )?
+                .column(s, all.iter().map(|(_, (.., at))| at.map_or(0, ServerTime::micros)).collect::<Column<_>>())?
+                .from("n");
             write.part(&format!(
-                "INSERT INTO replicas (space, id, name, home, floor, added_at) SELECT $1, n.* FROM g, unnest({columns}) n
+                "INSERT INTO replicas (space, id, name, home, floor, added_at) SELECT $1, n.* FROM g, {rows}
                  ON CONFLICT (space, id) DO UPDATE SET home = excluded.home, floor = excluded.floor"
             ));
         }
@@ -240,20 +241,19 @@ impl Pending {
                 self.cursors.iter().map(|((replica, _), cursor)| (replica, cursor)).collect();
             let pages = |cursor: &IssuedCursor| Some(encode_pages(cursor.coverage.pages())).filter(|p| !p.is_empty());
             let s = &mut write.statement;
-            let columns = [
-                s.bind(all.iter().map(|(replica, _)| replica.0).collect::<Column<_>>())?,
-                s.bind(all.iter().map(|(_, cursor)| whole_millis(cursor.token)).collect::<Column<_>>())?,
-                s.bind(all.iter().map(|(_, cursor)| cursor.parent.map(whole_millis)).collect::<Column<_>>())?,
-                s.bind(all.iter().map(|(_, cursor)| cursor.alias.map(bytes)).collect::<Column<_>>())?,
-                s.bind(all.iter().map(|(_, cursor)| i64::from(cursor.polled)).collect::<Column<_>>())?,
-                s.bind(all.iter().map(|(_, cursor)| int(cursor.coverage.complete_to())).collect::<Column<_>>())?,
-                s.bind(all.iter().map(|(_, cursor)| int(cursor.coverage.snapshot())).collect::<Column<_>>())?,
-                s.bind(all.iter().map(|(_, cursor)| pages(cursor)).collect::<Column<_>>())?,
-            ]
-            .join(", ");
+            let rows = Rows::new()
+                .column(s, all.iter().map(|(replica, _)| replica.0).collect::<Column<_>>())?
+                .column(s, all.iter().map(|(_, cursor)| whole_millis(cursor.token)).collect::<Column<_>>())?
+                .column(s, all.iter().map(|(_, cursor)| cursor.parent.map(whole_millis)).collect::<Column<_>>())?
+                .column(s, all.iter().map(|(_, cursor)| cursor.alias.map(bytes)).collect::<Column<_>>())?
+                .column(s, all.iter().map(|(_, cursor)| i64::from(cursor.polled)).collect::<Column<_>>())?
+                .column(s, all.iter().map(|(_, cursor)| int(cursor.coverage.complete_to())).collect::<Column<_>>())?
+                .column(s, all.iter().map(|(_, cursor)| int(cursor.coverage.snapshot())).collect::<Column<_>>())?
+                .column(s, all.iter().map(|(_, cursor)| pages(cursor)).collect::<Column<_>>())?
+                .from("n");
             write.part(&format!(
                 "INSERT INTO cursors (space, replica, token, parent, alias, polled, complete, snapshot, pages)
-                 SELECT $1, n.* FROM g, unnest({columns}) n
+                 SELECT $1, n.* FROM g, {rows}
                  ON CONFLICT (space, replica, token) DO UPDATE SET alias = excluded.alias, polled = excluded.polled"
             ));
             self.prune_cursors(write)?;
@@ -263,28 +263,28 @@ impl Pending {
         }
         let all: Vec<_> = self.traffic.iter().collect();
         let s = &mut write.statement;
-        let columns = [
-            s.bind(all.iter().map(|((replica, _), _)| replica.0).collect::<Column<_>>())?,
-            s.bind(all.iter().map(|((_, record), _)| record.0).collect::<Column<_>>())?,
-            s.bind(all.iter().map(|(_, traffic)| bytes(traffic.greatest)).collect::<Column<_>>())?,
-            s.bind(all.iter().map(|(_, traffic)| bytes(traffic.last)).collect::<Column<_>>())?,
-            s.bind(all.iter().map(|(_, traffic)| traffic.held.map(bytes)).collect::<Column<_>>())?,
-            s.bind(all.iter().map(|(_, traffic)| traffic.held_under.map(whole_millis)).collect::<Column<_>>())?,
-            s.bind(all.iter().map(|(_, traffic)| traffic.tombstone.map(bytes)).collect::<Column<_>>())?,
-            s.bind(all.iter().map(|(_, traffic)| traffic.upload.map(|up| int(up.seq))).collect::<Column<_>>())?,
-            s.bind(
+        let rows = Rows::new()
+            .column(s, all.iter().map(|((replica, _), _)| replica.0).collect::<Column<_>>())?
+            .column(s, all.iter().map(|((_, record), _)| record.0).collect::<Column<_>>())?
+            .column(s, all.iter().map(|(_, traffic)| bytes(traffic.greatest)).collect::<Column<_>>())?
+            .column(s, all.iter().map(|(_, traffic)| bytes(traffic.last)).collect::<Column<_>>())?
+            .column(s, all.iter().map(|(_, traffic)| traffic.held.map(bytes)).collect::<Column<_>>())?
+            .column(s, all.iter().map(|(_, traffic)| traffic.held_under.map(whole_millis)).collect::<Column<_>>())?
+            .column(s, all.iter().map(|(_, traffic)| traffic.tombstone.map(bytes)).collect::<Column<_>>())?
+            .column(s, all.iter().map(|(_, traffic)| traffic.upload.map(|up| int(up.seq))).collect::<Column<_>>())?
+            .column(
+                s,
                 all.iter()
                     .map(|(_, traffic)| traffic.upload.and_then(|up| up.under).map(whole_millis))
                     .collect::<Column<_>>(),
-            )?,
-        ]
-        .join(", ");
+            )?
+            .from("n");
         // A page may be read before another request of the same device is judged, and noted after it.
         let is_later = "coalesce(t.upload, 0) > coalesce(excluded.upload, 0)";
         write.part(&format!(
             "INSERT INTO traffic AS t
                  (space, replica, record, greatest, last, held, held_under, tombstone, upload, upload_under)
-             SELECT $1, n.* FROM g, unnest({columns}) n
+             SELECT $1, n.* FROM g, {rows}
              ON CONFLICT (space, replica, record) DO UPDATE SET greatest = greatest(t.greatest, excluded.greatest),
                  last = excluded.last, held = excluded.held, held_under = excluded.held_under,
                  tombstone = coalesce(excluded.tombstone, t.tombstone),
@@ -346,14 +346,12 @@ impl Pending {
             let of = |alias: &Option<(RecordName, i64)>| alias.clone().map(|(of, _)| of.as_str().to_owned());
             let place = |alias: &Option<(RecordName, i64)>| alias.as_ref().map(|(_, ordinal)| *ordinal);
             let s = &mut write.statement;
-            let columns = [
-                s.bind(all.iter().map(|(key, _)| key.collection.as_str()).collect::<Column<_>>())?,
-                s.bind(all.iter().map(|(key, _)| key.name.as_str()).collect::<Column<_>>())?,
-                s.bind(all.iter().map(|(_, alias)| of(alias)).collect::<Column<_>>())?,
-                s.bind(all.iter().map(|(_, alias)| place(alias)).collect::<Column<_>>())?,
-            ]
-            .join(", ");
-            let from = format!("unnest({columns}) n(collection, name, canonical, ordinal)");
+            let from = Rows::new()
+                .column(s, all.iter().map(|(key, _)| key.collection.as_str()).collect::<Column<_>>())?
+                .column(s, all.iter().map(|(key, _)| key.name.as_str()).collect::<Column<_>>())?
+                .column(s, all.iter().map(|(_, alias)| of(alias)).collect::<Column<_>>())?
+                .column(s, all.iter().map(|(_, alias)| place(alias)).collect::<Column<_>>())?
+                .from("n(collection, name, canonical, ordinal)");
             write.part(&if is_there {
                 format!(
                     "INSERT INTO aliases (space, collection, name, canonical, ordinal) SELECT $1, n.* FROM g, {from}
@@ -383,13 +381,11 @@ impl Pending {
             .collect();
         let s = &mut write.statement;
         let records = s.bind(self.uniques.keys().map(|record| record.0).collect::<Column<_>>())?;
-        let columns = [
-            s.bind(held.keys().map(|(collection, _)| *collection).collect::<Column<_>>())?,
-            s.bind(held.keys().map(|(_, value)| value.as_slice()).collect::<Column<_>>())?,
-            s.bind(held.values().copied().collect::<Column<_>>())?,
-        ]
-        .join(", ");
-        let from = format!("unnest({columns}) n(collection, value, record)");
+        let from = Rows::new()
+            .column(s, held.keys().map(|(collection, _)| *collection).collect::<Column<_>>())?
+            .column(s, held.keys().map(|(_, value)| value.as_slice()).collect::<Column<_>>())?
+            .column(s, held.values().copied().collect::<Column<_>>())?
+            .from("n(collection, value, record)");
         // What is written below must not be deleted by the same statement.
         write.part(&format!(
             "DELETE FROM uniques u USING g WHERE u.space = $1 AND u.record = ANY ({records}) AND NOT EXISTS

@@ -1,6 +1,6 @@
 //! A statement that is put together from parts, with its values.
 
-use sqlx::postgres::{PgArguments, PgConnection, PgRow};
+use sqlx::postgres::{PgArguments, PgConnection, PgHasArrayType, PgRow};
 use sqlx::{Arguments as _, AssertSqlSafe, Encode, Postgres, Type};
 
 use super::connection::failed;
@@ -48,5 +48,61 @@ impl Statement {
     pub(crate) async fn execute(self, connection: &mut PgConnection) -> Result<u64, StoreError> {
         let query = sqlx::query_with(AssertSqlSafe(self.sql), self.arguments);
         Ok(query.execute(connection).await.map_err(failed)?.rows_affected())
+    }
+}
+
+/// The columns of some rows of values, all of one length.
+///
+/// Many rows are bound as an array a column; few are written out, since to unpack an array costs PostgreSQL more than to
+/// look up what is in it.
+pub(super) struct Rows {
+    count: usize,
+    columns: Vec<Vec<String>>,
+}
+
+/// Rows that are written out. Each number of them makes another text.
+const WRITTEN_OUT_MAX: usize = 4;
+
+impl Rows {
+    pub(super) fn new() -> Self {
+        Self { count: 0, columns: Vec::new() }
+    }
+
+    /// Adds a column.
+    ///
+    /// # Errors
+    /// As [`Statement::bind`].
+    pub(super) fn column<'v, T>(mut self, statement: &mut Statement, values: Vec<T>) -> Result<Self, StoreError>
+    where
+        T: 'v + Encode<'v, Postgres> + Type<Postgres> + PgHasArrayType,
+        Vec<T>: Encode<'v, Postgres>,
+    {
+        debug_assert!(self.columns.is_empty() || self.count == values.len());
+        self.count = values.len();
+        let places = if self.is_written_out() {
+            values.into_iter().map(|value| statement.bind(value)).collect::<Result<_, _>>()?
+        } else {
+            vec![statement.bind(values)?]
+        };
+        self.columns.push(places);
+        Ok(self)
+    }
+
+    fn is_written_out(&self) -> bool {
+        (1..=WRITTEN_OUT_MAX).contains(&self.count)
+    }
+
+    /// The rows as something to select from, called `name` with its columns' names.
+    pub(super) fn from(&self, name: &str) -> String {
+        if !self.is_written_out() {
+            let arrays: Vec<&str> = self.columns.iter().map(|column| column[0].as_str()).collect();
+            return format!("unnest({}) {name}", arrays.join(", "));
+        }
+        let row = |at: usize| {
+            let values: Vec<&str> = self.columns.iter().map(|column| column[at].as_str()).collect();
+            format!("({})", values.join(", "))
+        };
+        let rows: Vec<String> = (0..self.count).map(row).collect();
+        format!("(VALUES {}) {name}", rows.join(", "))
     }
 }
