@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use tombolo_core::Seq;
 
-use super::load::{Bounds, Found};
+use super::found::Found;
+use super::load::Bounds;
 use super::loaded::{Content, Heads, Loaded};
 use super::wants::Wants;
 use crate::columns::from_millis;

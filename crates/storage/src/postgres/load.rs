@@ -1,20 +1,16 @@
 //! Reading what is wanted of a space, in one statement: one round trip, one snapshot.
 
 use sqlx::Row as _;
-use sqlx::postgres::{PgConnection, PgRow};
-use tombolo_core::merge::State;
-use tombolo_core::{
-    CollectionName, Coverage, Digest, Instant, Policy, RecordKey, RecordName, ReplicaName, Seq, ServerTime, SpaceId,
-    Stamp, limits,
-};
+use sqlx::postgres::PgConnection;
+use tombolo_core::{Policy, ReplicaName, Seq, ServerTime, SpaceId, limits};
 
 use super::connection::failed;
+use super::found::{BYTES, Found, INTS, KINDS, Kind, Read, TEXTS, bad};
 use super::generation::Run;
-use super::loaded::{Content, SpaceRow};
+use super::loaded::SpaceRow;
 use super::statement::{Rows, Statement};
 use super::wants::Wants;
-use crate::columns::{checksum_of, count, decode_pages, from_millis, op_of, origin_of, seq_of, small, verdict_of};
-use crate::ledger::{Alias, Change, End, HeadRow, IssuedCursor, RecordRow, Replica, ReplicaRow, Traffic, Upload};
+use crate::columns::{count, small};
 use crate::{LoggedChange, StoreError};
 
 /// How much one statement reads of what has no end by itself.
@@ -28,49 +24,6 @@ pub(super) struct Bounds {
     pub(super) head_rows: i64,
     pub(super) head_bytes: i64,
 }
-
-/// Every part of the statement has the same columns: the kind of the row, then what that kind has of each type.
-const INTS: usize = 9;
-const TEXTS: usize = 3;
-const BYTES: usize = 4;
-const TEXTS_AT: usize = 1 + INTS;
-const BYTES_AT: usize = TEXTS_AT + TEXTS;
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-#[repr(i32)]
-enum Kind {
-    Space,
-    Replica,
-    Cursor,
-    Record,
-    Change,
-    Traffic,
-    Reference,
-    Alias,
-    Unique,
-    Payload,
-    Referrer,
-    Head,
-    HeadCount,
-    Age,
-}
-
-const KINDS: [Kind; 14] = [
-    Kind::Space,
-    Kind::Replica,
-    Kind::Cursor,
-    Kind::Record,
-    Kind::Change,
-    Kind::Traffic,
-    Kind::Reference,
-    Kind::Alias,
-    Kind::Unique,
-    Kind::Payload,
-    Kind::Referrer,
-    Kind::Head,
-    Kind::HeadCount,
-    Kind::Age,
-];
 
 const CURSOR: [&[&str]; 3] =
     [&["c.replica", "c.token", "c.parent", "c.polled", "c.complete", "c.snapshot"], &[], &["c.alias", "c.pages"]];
@@ -360,211 +313,6 @@ fn heads(union: &mut Union, wants: &Wants, bounds: Bounds) -> Result<(), StoreEr
         }
     }
     Ok(())
-}
-
-/// A row that was read.
-pub(super) enum Found {
-    Space(SpaceRow, Run),
-    Replica(ReplicaName, Replica, bool),
-    Cursor(ReplicaRow, IssuedCursor),
-    Record(RecordKey, RecordRow, Change),
-    Change(Change),
-    Traffic(ReplicaRow, RecordRow, Traffic),
-    Reference(RecordRow, RecordRow),
-    Alias(Alias, i64),
-    Unique(RecordKey, RecordRow, Vec<u8>),
-    Payload(Seq, Content),
-    Referrer(RecordRow, RecordRow),
-    Head(usize, HeadRow, Digest, bool),
-    HeadCount(usize, usize),
-    Age(ReplicaRow, Option<i64>),
-}
-
-struct Read(PgRow);
-
-fn bad(what: &str) -> StoreError {
-    StoreError::Corrupt(format!("{what} is out of range"))
-}
-
-impl Read {
-    fn int_opt(&self, place: usize) -> Result<Option<i64>, StoreError> {
-        self.0.try_get(1 + place).map_err(failed)
-    }
-
-    fn int(&self, place: usize) -> Result<i64, StoreError> {
-        self.int_opt(place)?.ok_or_else(|| bad("a number"))
-    }
-
-    fn seq(&self, place: usize) -> Result<Seq, StoreError> {
-        seq_of(self.int(place)?).ok_or_else(|| bad("a sequence number"))
-    }
-
-    fn seq_opt(&self, place: usize) -> Result<Option<Seq>, StoreError> {
-        self.int_opt(place)?.map(|seq| seq_of(seq).ok_or_else(|| bad("a sequence number"))).transpose()
-    }
-
-    fn millis(&self, place: usize) -> Result<Instant, StoreError> {
-        from_millis(self.int(place)?).ok_or_else(|| bad("an instant"))
-    }
-
-    fn millis_opt(&self, place: usize) -> Result<Option<Instant>, StoreError> {
-        self.int_opt(place)?.map(|_| self.millis(place)).transpose()
-    }
-
-    fn text(&self, place: usize) -> Result<Option<&str>, StoreError> {
-        self.0.try_get(TEXTS_AT + place).map_err(failed)
-    }
-
-    fn bytes(&self, place: usize) -> Result<Option<&[u8]>, StoreError> {
-        self.0.try_get(BYTES_AT + place).map_err(failed)
-    }
-
-    fn instant_opt(&self, place: usize) -> Result<Option<Instant>, StoreError> {
-        let read = |bytes: &[u8]| {
-            let bytes: Option<[u8; 12]> = bytes.try_into().ok();
-            bytes.and_then(Instant::from_bytes).ok_or_else(|| bad("an instant"))
-        };
-        self.bytes(place)?.map(read).transpose()
-    }
-
-    fn instant(&self, place: usize) -> Result<Instant, StoreError> {
-        self.instant_opt(place)?.ok_or_else(|| bad("an instant"))
-    }
-
-    fn digest(&self, place: usize) -> Result<Digest, StoreError> {
-        let bytes: Option<[u8; 16]> = self.bytes(place)?.and_then(|bytes| bytes.try_into().ok());
-        bytes.map(Digest::from_bytes).ok_or_else(|| bad("a digest"))
-    }
-
-    fn collection(&self, place: usize, policy: &dyn Policy) -> Result<CollectionName, StoreError> {
-        let name = self.text(place)?.unwrap_or_default();
-        let known = policy.collections().iter().find(|collection| collection.as_str() == name);
-        known
-            .copied()
-            .ok_or_else(|| StoreError::Corrupt("a record is of a kind that its protocol does not know".to_owned()))
-    }
-
-    fn name(&self, place: usize) -> Result<RecordName, StoreError> {
-        RecordName::parse(self.text(place)?.unwrap_or_default())
-            .map_err(|_| StoreError::Corrupt("a record's name is no name".to_owned()))
-    }
-
-    fn key(&self, collection: usize, name: usize, policy: &dyn Policy) -> Result<RecordKey, StoreError> {
-        Ok(RecordKey::new(self.collection(collection, policy)?, self.name(name)?))
-    }
-
-    fn content(&self, checksum: usize, payload: usize) -> Result<Content, StoreError> {
-        let payload = self.bytes(payload)?;
-        let is_whole = self.int(checksum)? == i64::from(checksum_of(payload));
-        Ok(if is_whole { Content::Is(payload.map(<[u8]>::to_vec)) } else { Content::Damaged })
-    }
-
-    fn found(&self, kind: Kind, policy: &dyn Policy) -> Result<Found, StoreError> {
-        Ok(match kind {
-            Kind::Space => {
-                let end = End { seq: self.seq(0)?, committed_at: ServerTime::from_micros(self.int(1)?) };
-                let row = SpaceRow {
-                    end,
-                    generation: self.int(2)?,
-                    version: self.int(3)?,
-                    last_record: self.int(4)?,
-                    last_replica: self.int(5)?,
-                };
-                Found::Space(row, Run::new(self.int(6)?, self.int(7)?))
-            }
-            Kind::Replica => {
-                let name = ReplicaName::parse(self.text(0)?.unwrap_or_default())
-                    .map_err(|_| StoreError::Corrupt("a replica's name is no name".to_owned()))?;
-                let home = self.text(1)?.map(RecordName::parse).transpose();
-                let home = home.map_err(|_| StoreError::Corrupt("a replica's home is no name".to_owned()))?;
-                let replica = Replica { row: ReplicaRow(self.int(0)?), home, floor: self.millis_opt(1)? };
-                Found::Replica(name, replica, self.int(2)? != 0)
-            }
-            Kind::Cursor => Found::Cursor(ReplicaRow(self.int(0)?), self.cursor()?),
-            Kind::Record => Found::Record(self.key(1, 2, policy)?, RecordRow(self.int(8)?), self.change()?),
-            Kind::Change => Found::Change(self.change()?),
-            Kind::Traffic => Found::Traffic(ReplicaRow(self.int(0)?), RecordRow(self.int(1)?), self.traffic()?),
-            Kind::Reference => Found::Reference(RecordRow(self.int(0)?), RecordRow(self.int(1)?)),
-            Kind::Alias => Found::Alias(Alias { key: self.key(0, 1, policy)?, of: self.name(2)? }, self.int(0)?),
-            Kind::Unique => {
-                let value = self.bytes(0)?.unwrap_or_default().to_vec();
-                Found::Unique(self.key(0, 1, policy)?, RecordRow(self.int(0)?), value)
-            }
-            Kind::Payload => Found::Payload(self.seq(0)?, self.content(1, 0)?),
-            Kind::Referrer => Found::Referrer(RecordRow(self.int(0)?), RecordRow(self.int(1)?)),
-            Kind::Head => self.head(policy)?,
-            Kind::HeadCount => Found::HeadCount(self.rank(1)?, self.small(0)?),
-            Kind::Age => Found::Age(ReplicaRow(self.int(0)?), self.int_opt(1)?),
-        })
-    }
-
-    fn small(&self, place: usize) -> Result<usize, StoreError> {
-        usize::try_from(self.int(place)?).map_err(|_| bad("a number"))
-    }
-
-    fn rank(&self, place: usize) -> Result<usize, StoreError> {
-        self.small(place).ok().filter(|rank| *rank < tombolo_core::RANKS).ok_or_else(|| bad("a rank"))
-    }
-
-    fn change(&self) -> Result<Change, StoreError> {
-        let digest = self.digest(1)?;
-        let replica = self.text(0)?.and_then(|name| ReplicaName::parse(name).ok());
-        let at = Instant::from_nanos(self.int(2)?.into()).ok_or_else(|| bad("a stamp"))?;
-        let state = State {
-            seq: self.seq(0)?,
-            op: op_of(self.int(1)?).ok_or_else(|| bad("an operation"))?,
-            stamp: Stamp { at, replica, digest },
-            written_at: self.instant(0)?,
-            public_at: self.millis(3)?,
-            digest,
-        };
-        Ok(Change {
-            state,
-            prev: self.seq_opt(4)?,
-            base: self.seq_opt(5)?,
-            origin: origin_of(self.int(6)?).ok_or_else(|| bad("an origin"))?,
-            verdict: verdict_of(self.int(7)?).ok_or_else(|| bad("a verdict"))?,
-        })
-    }
-
-    fn cursor(&self) -> Result<IssuedCursor, StoreError> {
-        let pages = self.bytes(1)?.map_or_else(|| Some(Vec::new()), decode_pages).ok_or_else(|| bad("a page"))?;
-        Ok(IssuedCursor {
-            token: self.millis(1)?,
-            parent: self.millis_opt(2)?,
-            alias: self.instant_opt(0)?,
-            polled: self.int(3)? != 0,
-            coverage: Coverage::with_pages(self.seq(4)?, pages),
-        })
-    }
-
-    fn traffic(&self) -> Result<Traffic, StoreError> {
-        let under = self.millis_opt(4)?;
-        Ok(Traffic {
-            greatest: self.instant(0)?,
-            last: self.instant(1)?,
-            held: self.instant_opt(2)?,
-            held_under: self.millis_opt(2)?,
-            tombstone: self.instant_opt(3)?,
-            upload: self.seq_opt(3)?.map(|seq| Upload { seq, under }),
-        })
-    }
-
-    fn head(&self, policy: &dyn Policy) -> Result<Found, StoreError> {
-        let content = self.content(3, 1)?;
-        let is_damaged = matches!(content, Content::Damaged);
-        let payload = if let Content::Is(payload) = content { payload.unwrap_or_default() } else { Vec::new() };
-        let head = HeadRow {
-            record: RecordRow(self.int(5)?),
-            key: self.key(0, 1, policy)?,
-            seq: self.seq(0)?,
-            op: op_of(self.int(1)?).ok_or_else(|| bad("an operation"))?,
-            public_at: self.millis(2)?,
-            is_first: self.int_opt(4)?.is_none(),
-            payload,
-        };
-        Ok(Found::Head(self.rank(6)?, head, self.digest(0)?, is_damaged))
-    }
 }
 
 /// The log's changes after `after`, with all that they hold.

@@ -12,6 +12,7 @@ mod check;
 pub(crate) mod connection;
 mod draft;
 mod exchange;
+mod found;
 mod generation;
 mod kept;
 mod line;

@@ -6,8 +6,9 @@ use sqlx::postgres::PgConnection;
 use tombolo_core::{Policy, SpaceId};
 
 use super::Postgres;
+use super::found::Found;
 use super::generation::Present;
-use super::load::{Bounds, Found, load};
+use super::load::{Bounds, load};
 use super::loaded::{Loaded, SpaceRow};
 use super::wants::Wants;
 use crate::{Exchange, StoreError};
