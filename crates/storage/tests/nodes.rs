@@ -459,3 +459,27 @@ fn a_commit_after_which_something_failed_is_told() {
     assert_eq!(heard(&mut listener), Message::Grew(node.place.address, node.head()));
     look_through(&node);
 }
+
+/// A database that is told to acknowledge before its disk does.
+#[test]
+fn a_push_waits_for_the_disk_whatever_the_database_is_told() {
+    let Some(database) = OnPostgres::new() else { return };
+    database.database().sql(&format!(
+        "ALTER DATABASE \"{}\" SET synchronous_commit = off;
+         CREATE TABLE settings (value text);",
+        database.database().name()
+    ));
+    let node = Node::deaf(&database, &env());
+    database.database().sql(
+        "CREATE FUNCTION note_setting() RETURNS trigger LANGUAGE plpgsql AS $$
+             BEGIN
+                 INSERT INTO settings VALUES (current_setting('synchronous_commit'));
+                 RETURN NULL;
+             END $$;
+         CREATE TRIGGER note_setting AFTER INSERT ON changes FOR EACH STATEMENT EXECUTE FUNCTION note_setting();",
+    );
+    Peer::new("a").sync(&node.place, vec![put("n", &note(0), at(1))]);
+    assert_eq!(database.database().sql("SELECT DISTINCT value FROM settings"), "on");
+    assert_eq!(database.database().sql("SHOW synchronous_commit"), "off", "or this showed nothing");
+    look_through(&node);
+}

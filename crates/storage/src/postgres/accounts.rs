@@ -1,19 +1,21 @@
 //! Users, credentials and refusals in PostgreSQL.
 
 use sqlx::postgres::{PgConnection, PgRow};
-use sqlx::{Connection as _, Row as _};
+use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 use tombolo_core::{CredentialId, Name, Purpose, ServerTime, UserId, limits};
 
 use super::Postgres;
-use super::connection::{acquire, failed};
+use super::connection::{WAIT_FOR_DISK, acquire, failed};
 use crate::{Accounts, Added, Credential, FoundCredential, NewCredential, Refusal, Reply, StoreError, User};
 
 impl Accounts for Postgres {
     fn add_user<'a>(&'a self, name: &'a Name, email: Option<&'a str>, now: ServerTime) -> Reply<'a, Added<UserId>> {
         Box::pin(async move {
-            let sql =
-                "INSERT INTO users (name, email, created_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING RETURNING id";
-            let insert = sqlx::query(sql).bind(name.as_str()).bind(email).bind(now.micros());
+            let sql = format!(
+                "INSERT INTO users (name, email, created_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING
+                 RETURNING id, {WAIT_FOR_DISK}"
+            );
+            let insert = sqlx::query(AssertSqlSafe(sql)).bind(name.as_str()).bind(email).bind(now.micros());
             let added = insert.fetch_optional(&mut *acquire(&self.pool).await?).await.map_err(failed)?;
             match added {
                 Some(row) => Ok(Added::New(UserId::new(row.try_get(0).map_err(failed)?))),
@@ -137,8 +139,10 @@ impl Postgres {
         let mut connection = acquire(&self.pool).await?;
         let mut transaction = connection.begin().await.map_err(failed)?;
         let changed = change(&mut transaction).await?;
-        let sql = "UPDATE facts SET value = (value::int8 + 1)::text WHERE name = 'accounts_version'";
-        sqlx::query(sql).execute(&mut *transaction).await.map_err(failed)?;
+        let sql = format!(
+            "UPDATE facts SET value = (value::int8 + 1)::text WHERE name = 'accounts_version' RETURNING {WAIT_FOR_DISK}"
+        );
+        sqlx::query(AssertSqlSafe(sql)).execute(&mut *transaction).await.map_err(failed)?;
         self.bus.accounts_changed(&mut transaction).await?;
         transaction.commit().await.map_err(failed)?;
         Ok(changed)

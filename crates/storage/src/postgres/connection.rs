@@ -25,6 +25,11 @@ const STATEMENTS_MAX: usize = 200;
 const SETTINGS: &str = "SET plan_cache_mode = force_generic_plan; SET jit = off; SET enable_seqscan = off;
     SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_memoize = off";
 
+/// What a statement that is to be acknowledged returns beside the rest: a database that was told to acknowledge before
+/// its disk does is made to wait, for this transaction.
+pub(super) const WAIT_FOR_DISK: &str = "CASE current_setting('synchronous_commit')
+    WHEN 'off' THEN set_config('synchronous_commit', 'on', true) END";
+
 /// Where a PostgreSQL is.
 #[derive(Clone)]
 pub struct Url {

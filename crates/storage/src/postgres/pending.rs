@@ -7,6 +7,7 @@ use tombolo_core::{
     CollectionName, Instant, RecordKey, RecordName, ReplicaName, Seq, ServerTime, SpaceId, UserId, limits,
 };
 
+use super::connection::WAIT_FOR_DISK;
 use super::draft::is_time_to_prune;
 use super::statement::{Rows, Statement};
 use crate::columns::{checksum_of, count, encode_pages, int, op_code, origin_code, small, verdict_code, whole_millis};
@@ -128,8 +129,7 @@ impl Pending {
         s.push(&format!(
             "WITH g AS (UPDATE spaces SET head_seq = {head}, head_time = {time}, generation = {generation},
                  last_record = {record}, last_replica = {replica}, version = version + 1
-             WHERE id = {id} AND version = {version} RETURNING CASE current_setting('synchronous_commit')
-                 WHEN 'off' THEN set_config('synchronous_commit', 'on', true) END)"
+             WHERE id = {id} AND version = {version} RETURNING {WAIT_FOR_DISK})"
         ));
         self.log(&mut write, actor)?;
         self.records(&mut write)?;
