@@ -81,19 +81,21 @@ fn read(id: &[u8]) -> Result<Generation, StoreError> {
     Ok(Generation::from_bytes(bytes))
 }
 
-/// The generations that led to the present log of a space, oldest first, each with the head at which it took over; and
-/// that head.
+/// The generations that led to the present log of a space, oldest first, each with the head at which it took over; that
+/// head; and the run that says so.
 pub(super) async fn line(
     connection: &mut PgConnection,
     space: Option<SpaceId>,
-) -> Result<(Vec<Fork>, Seq), StoreError> {
+) -> Result<(Vec<Fork>, Seq, Option<Run>), StoreError> {
     let mut statement = Statement::default();
     let space = statement.bind(space.map(SpaceId::get))?;
     // A generation that wrote nothing here took over where the next one that did found the head.
     statement.push(&format!(
         "SELECT g.id, (SELECT min(f.seq) FROM forks f WHERE f.space = {space} AND f.generation >= g.ordinal),
-             (SELECT head_seq FROM spaces WHERE id = {space})
-         FROM generations g ORDER BY g.ordinal"
+             (SELECT head_seq FROM spaces WHERE id = {space}), {}, {}
+         FROM generations g ORDER BY g.ordinal",
+        Run::COLUMNS[0],
+        Run::COLUMNS[1]
     ));
     let rows = statement
         .rows(connection, |row| {
@@ -103,9 +105,10 @@ pub(super) async fn line(
             let head = head.map_or(Some(Seq::ZERO), seq_of);
             let head = head.ok_or_else(|| StoreError::Corrupt("a space's head is negative".to_owned()))?;
             let seq = fork.and_then(seq_of).unwrap_or(head);
-            Ok((Fork { generation: read(&id)?, seq }, head))
+            let run = Run::new(row.try_get(3).map_err(failed)?, row.try_get(4).map_err(failed)?);
+            Ok((Fork { generation: read(&id)?, seq }, head, run))
         })
         .await?;
-    let head = rows.first().map_or(Seq::ZERO, |(_, head)| *head);
-    Ok((rows.into_iter().map(|(fork, _)| fork).collect(), head))
+    let (head, run) = rows.first().map_or((Seq::ZERO, None), |(_, head, run)| (*head, Some(*run)));
+    Ok((rows.into_iter().map(|(fork, ..)| fork).collect(), head, run))
 }

@@ -30,7 +30,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sqlx::{PgConnection, PgPool, Row as _};
-use tombolo_core::{Cursor, Env, Policy, Resume, Seq, ServerTime, SpaceId};
+use tombolo_core::{Cursor, Env, Fork, Generation, Policy, Resume, Seq, ServerTime, SpaceId};
 
 use crate::columns::seq_of;
 use crate::{
@@ -47,6 +47,9 @@ pub(crate) use wants::unique_key;
 
 /// Spaces whose number is remembered, about 60 bytes each.
 const SPACES_MAX: usize = 100_000;
+
+/// Tries to meet the database twice in the same run: another one takes seconds to come up.
+const LINE_TRIES_MAX: usize = 3;
 
 /// How a node uses the database.
 #[derive(Clone, Debug)]
@@ -181,6 +184,21 @@ impl Postgres {
         Ok(found)
     }
 
+    /// The present generation, those that led to a space's log, and where that ends.
+    async fn line(&self, address: SpaceAddress) -> Result<(Generation, Vec<Fork>, Seq), StoreError> {
+        let mut connection = acquire(&self.pool).await?;
+        for _ in 0..LINE_TRIES_MAX {
+            let present = self.present(&mut connection).await?;
+            let space = self.space(&mut connection, address, None).await?;
+            let (line, head, run) = generation::line(&mut connection, space).await?;
+            if run == Some(present.run) {
+                return Ok((present.id, line, head));
+            }
+            self.forget();
+        }
+        Err(StoreError::Busy)
+    }
+
     async fn logged(
         &self,
         address: SpaceAddress,
@@ -244,20 +262,14 @@ impl Logs for Postgres {
 
     fn head(&self, address: SpaceAddress) -> Reply<'_, Cursor> {
         Box::pin(async move {
-            let mut connection = acquire(&self.pool).await?;
-            let generation = self.present(&mut connection).await?.id;
-            let space = self.space(&mut connection, address, None).await?;
-            let (_, seq) = generation::line(&mut connection, space).await?;
+            let (generation, _, seq) = self.line(address).await?;
             Ok(Cursor { generation, seq })
         })
     }
 
     fn resume(&self, address: SpaceAddress, cursor: Cursor) -> Reply<'_, Resume> {
         Box::pin(async move {
-            let mut connection = acquire(&self.pool).await?;
-            self.present(&mut connection).await?;
-            let space = self.space(&mut connection, address, None).await?;
-            let (line, head) = generation::line(&mut connection, space).await?;
+            let (_, line, head) = self.line(address).await?;
             Ok(tombolo_core::resume(cursor, &line, head))
         })
     }
