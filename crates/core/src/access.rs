@@ -2,21 +2,34 @@
 
 use std::fmt;
 
+use sha2::{Digest as _, Sha256};
+
 /// What a credential opens: one protocol, and no other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Purpose {
     /// The Tickit task manager.
     Tickit,
+    /// The td command line.
+    Td,
+}
+
+/// How a token of a purpose is known again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// Its prefix finds it, and Argon2id proves the whole: what Tickit promises of its tokens.
+    Argon2id,
+    /// Its SHA-256 finds it and proves it: it holds far more randomness than anybody can guess.
+    Sha256,
 }
 
 /// A purpose that this server does not serve.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no protocol of this server; known: tickit")]
+#[error("{0:?} is no protocol of this server; known: tickit, td")]
 pub struct UnknownPurpose(String);
 
 impl Purpose {
     /// All purposes, for lists and help.
-    pub const ALL: [Self; 1] = [Self::Tickit];
+    pub const ALL: [Self; 2] = [Self::Tickit, Self::Td];
 
     /// The purpose spelt `text`.
     ///
@@ -31,6 +44,25 @@ impl Purpose {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Tickit => "tickit",
+            Self::Td => "td",
+        }
+    }
+
+    /// How a token that opens it begins.
+    #[must_use]
+    pub const fn token_mark(self) -> &'static str {
+        match self {
+            Self::Tickit => "tks_",
+            Self::Td => "td_live_",
+        }
+    }
+
+    /// How a token that opens it is known again.
+    #[must_use]
+    pub const fn proof(self) -> Proof {
+        match self {
+            Self::Tickit => Proof::Argon2id,
+            Self::Td => Proof::Sha256,
         }
     }
 }
@@ -65,13 +97,14 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// A token in its written form: `tks_` and 32 letters and digits, of which the first eight find it and the rest
-/// (143 bits) prove it.
+/// A token in its written form: the mark of its purpose, and 32 letters and digits (190 bits).
 #[derive(Clone, PartialEq, Eq)]
-pub struct TokenText(Secret);
+pub struct TokenText {
+    purpose: Purpose,
+    text: Secret,
+}
 
 impl TokenText {
-    const MARK: &'static str = "tks_";
     const RANDOM_CHARS: usize = 32;
     const PREFIX_CHARS: usize = 8;
     const ALPHABET: &'static [u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
@@ -80,40 +113,57 @@ impl TokenText {
     ///
     /// Bytes of 248 and above are skipped, so that each letter is equally likely.
     #[must_use]
-    pub fn make(randomness: &[u8]) -> Option<Self> {
+    pub fn make(purpose: Purpose, randomness: &[u8]) -> Option<Self> {
         let letters: String = randomness
             .iter()
             .filter(|byte| **byte < 248)
             .take(Self::RANDOM_CHARS)
             .map(|byte| char::from(Self::ALPHABET[usize::from(*byte) % 62]))
             .collect();
-        (letters.len() == Self::RANDOM_CHARS).then(|| Self(Secret::new(format!("{}{letters}", Self::MARK))))
+        let text = || Secret::new(format!("{}{letters}", purpose.token_mark()));
+        (letters.len() == Self::RANDOM_CHARS).then(|| Self { purpose, text: text() })
     }
 
     /// Reads a token that a client presented; `None` when it cannot be one of ours.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let letters = text.strip_prefix(Self::MARK)?;
-        let whole = letters.len() == Self::RANDOM_CHARS && letters.bytes().all(|byte| byte.is_ascii_alphanumeric());
-        whole.then(|| Self(Secret::new(text.to_owned())))
+        let is_random =
+            |letters: &str| letters.len() == Self::RANDOM_CHARS && letters.bytes().all(|b| b.is_ascii_alphanumeric());
+        let begins = |purpose: &Purpose| text.strip_prefix(purpose.token_mark()).is_some_and(is_random);
+        let purpose = Purpose::ALL.into_iter().find(begins)?;
+        Some(Self { purpose, text: Secret::new(text.to_owned()) })
     }
 
-    /// The part that finds the credential. It is stored as it is and proves nothing.
+    /// How it is known again.
     #[must_use]
-    pub fn prefix(&self) -> &str {
-        &self.0.reveal()[Self::MARK.len()..Self::MARK.len() + Self::PREFIX_CHARS]
+    pub const fn proof(&self) -> Proof {
+        self.purpose.proof()
+    }
+
+    /// What finds the credential: the first eight of its letters, which are stored as they are and prove nothing; or
+    /// the hexadecimal SHA-256 of the whole.
+    #[must_use]
+    pub fn locator(&self) -> String {
+        let text = self.text.reveal();
+        match self.proof() {
+            Proof::Argon2id => {
+                let start = self.purpose.token_mark().len();
+                text[start..start + Self::PREFIX_CHARS].to_owned()
+            }
+            Proof::Sha256 => Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect(),
+        }
     }
 
     /// The whole token.
     #[must_use]
     pub const fn secret(&self) -> &Secret {
-        &self.0
+        &self.text
     }
 }
 
 impl fmt::Debug for TokenText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        self.text.fmt(f)
     }
 }
 
@@ -123,20 +173,24 @@ mod tests {
 
     #[test]
     fn a_token_is_made_read_and_never_shown() {
-        let token = TokenText::make(&[7; 32]).unwrap();
+        let token = TokenText::make(Purpose::Tickit, &[7; 32]).unwrap();
         let text = token.secret().reveal().to_owned();
         assert_eq!(text.len(), 36);
         assert!(text.starts_with("tks_"));
-        assert_eq!(TokenText::parse(&text).unwrap().prefix(), &text[4..12]);
+        assert_eq!(TokenText::parse(&text).unwrap().locator(), &text[4..12]);
         assert_eq!(format!("{token:?}"), "***");
+        let token = TokenText::make(Purpose::Td, &[7; 32]).unwrap();
+        assert_eq!(token.secret().reveal(), "td_live_HHHHHHHHHHHHHHHHHHHHHHHHHHHHHHHH");
+        assert_eq!(TokenText::parse(token.secret().reveal()), Some(token.clone()));
+        assert_eq!(token.locator().len(), 64);
     }
 
     #[test]
     fn bytes_that_would_favour_letters_are_skipped() {
         let mut bytes = vec![255; 40];
-        assert!(TokenText::make(&bytes).is_none());
+        assert!(TokenText::make(Purpose::Tickit, &bytes).is_none());
         bytes.extend([0; 32]);
-        assert!(TokenText::make(&bytes).is_some());
+        assert!(TokenText::make(Purpose::Tickit, &bytes).is_some());
     }
 
     #[test]

@@ -46,6 +46,28 @@ row_id!(
     CredentialId
 );
 
+row_id!(
+    /// One sign-in of one store.
+    SignInId
+);
+row_id!(
+    /// One invitation of one store.
+    InvitationId
+);
+row_id!(
+    /// One project of one store: a random number, so that nothing follows from it.
+    ProjectId
+);
+row_id!(
+    /// Which of a user's spaces of one protocol.
+    SpaceNumber
+);
+
+impl SpaceNumber {
+    /// Where a user has one space of a protocol.
+    pub const ONLY: Self = Self(0);
+}
+
 /// Why a text is no name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {

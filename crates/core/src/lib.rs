@@ -17,26 +17,35 @@
 
 mod access;
 mod change;
+mod codes;
 mod coverage;
 mod cursor;
 mod digest;
+mod email;
 mod env;
 mod ids;
 mod instant;
 pub mod limits;
 pub mod merge;
 mod policy;
+mod role;
 mod seq;
 mod stamp;
 
-pub use access::{Purpose, Secret, TokenText, UnknownPurpose};
+pub use access::{Proof, Purpose, Secret, TokenText, UnknownPurpose};
 pub use change::{Op, Origin, Verdict};
+pub use codes::{FriendlyCode, RequestCode, UserCode};
 pub use coverage::{Coverage, Page, RANKS};
 pub use cursor::{Cursor, CursorError, Fork, Generation, Resume, resume};
 pub use digest::Digest;
+pub use email::{EmailAddress, EmailError};
 pub use env::Env;
-pub use ids::{CollectionName, CredentialId, Name, NameError, RecordKey, RecordName, ReplicaName, SpaceId, UserId};
+pub use ids::{
+    CollectionName, CredentialId, InvitationId, Name, NameError, ProjectId, RecordKey, RecordName, ReplicaName,
+    SignInId, SpaceId, SpaceNumber, UserId,
+};
 pub use instant::{Instant, InstantError, ServerTime};
 pub use policy::{Fields, Policy, PolicyError, Unique};
+pub use role::{Act, Refusal, Role, UnknownRole, allows};
 pub use seq::Seq;
 pub use stamp::Stamp;

@@ -45,3 +45,37 @@ pub const VERIFICATIONS_WAITING_MAX: usize = 64;
 pub const WRONG_TOKENS_PER_MINUTE: u32 = 30;
 /// Addresses whose wrong tokens are counted one by one, about 50 bytes each; beyond it the rest share one count.
 pub const COUNTED_ADDRESSES_MAX: usize = 10_000;
+/// Keys whose requests are counted one by one in each class, about 40 bytes each; beyond it the rest share one count.
+/// As many as tokens are remembered.
+pub const COUNTED_KEYS_MAX: usize = RIGHT_TOKENS_MAX;
+
+/// How long a deleted project can be brought back: long enough to come home from a holiday and notice.
+pub const PROJECT_KEPT: Duration = Duration::from_secs(30 * 24 * 3_600);
+/// Projects that one user belongs to: a list that is answered in one piece. Those that he deleted count for as long as
+/// they can be brought back.
+pub const PROJECTS_MAX: usize = 1_000;
+/// Members of one project: likewise.
+pub const MEMBERS_MAX: usize = 1_000;
+/// Pending invitations of one project: likewise.
+pub const INVITATIONS_MAX: usize = 1_000;
+/// Keys that one user has for one protocol through sign-ins; the one longest unused goes first.
+pub const KEYS_MAX: usize = 100;
+/// Sign-ins that are remembered, about 500 bytes each. Beyond it the oldest goes.
+pub const SIGN_INS_MAX: usize = 10_000;
+/// Sign-ins of one address that are remembered: somebody else who starts them must not be able to push out the one
+/// that its user is about to approve, at ten a minute and address of the network.
+pub const SIGN_INS_PER_ADDRESS_MAX: usize = 50;
+/// Entries of one request.
+pub const ENTRIES_MAX: usize = 1_000;
+
+/// How long a sign-in waits for its approval, and what was mailed for it holds: time to find a mail, and too short to
+/// find one again a day later.
+pub const SIGN_IN_SPAN: Duration = Duration::from_secs(900);
+/// Mails to one address in that time, for whatever sign-in: a few tries, and no flood for whoever did not ask.
+pub const LINKS_MAX: u64 = 5;
+/// What a device calls itself at a sign-in: it becomes the name of its key.
+pub const DEVICE_BYTES_MAX: usize = NAME_BYTES_MAX;
+/// What a page keeps of a sign-in, and is given back with the mailed link.
+pub const STATE_BYTES_MAX: usize = 512;
+/// Mails that wait to be sent, about 1 KB each. More are dropped: whoever waits may ask again.
+pub const MAILS_WAITING_MAX: usize = 256;
