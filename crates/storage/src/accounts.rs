@@ -1,6 +1,6 @@
 //! Users and what lets their devices in.
 
-use tombolo_core::{CredentialId, Name, Purpose, ServerTime, UserId};
+use tombolo_core::{CredentialId, EmailAddress, Name, Purpose, ServerTime, UserId};
 
 use crate::Reply;
 
@@ -11,10 +11,13 @@ pub struct User {
     pub id: UserId,
     /// Unique in the store.
     pub name: Name,
-    /// For people; never logged.
+    /// What it signs in with, unique without regard to case; never logged.
     pub email: Option<String>,
     /// When it was added.
     pub created_at: ServerTime,
+    /// Since when it is somebody's; `None` while it is pending: its address was added to a project, and nobody signed
+    /// in with it yet.
+    pub confirmed_at: Option<ServerTime>,
     /// Since when its credentials open nothing.
     pub disabled_at: Option<ServerTime>,
 }
@@ -47,9 +50,9 @@ pub struct NewCredential {
     pub name: Name,
     /// The one protocol that it opens.
     pub purpose: Purpose,
-    /// The part of the secret that finds it; unique in the store.
+    /// What finds it ([`tombolo_core::TokenText::locator`]); unique in the store.
     pub prefix: String,
-    /// The hash of the whole secret, in PHC form.
+    /// The hash of the whole secret, in PHC form; empty where what finds it proves it.
     pub hash: String,
     /// When it is made.
     pub created_at: ServerTime,
@@ -66,7 +69,7 @@ pub struct FoundCredential {
     pub user: UserId,
     /// The one protocol that it opens.
     pub purpose: Purpose,
-    /// The hash of the whole secret, in PHC form.
+    /// The hash of the whole secret, in PHC form; empty where what finds it proves it.
     pub hash: String,
     /// When it ends.
     pub expires_at: Option<ServerTime>,
@@ -79,6 +82,8 @@ pub enum Added<T> {
     New(T),
     /// The name was taken; nothing was changed.
     NameTaken,
+    /// The e-mail address was another user's; nothing was changed.
+    EmailTaken,
 }
 
 /// A write that was refused, for the operator. Holds no content.
@@ -105,7 +110,15 @@ pub struct Refusal {
 /// the same database. Dropping a future midway leaves the call done or not done, never half done.
 pub trait Accounts: Send + Sync {
     /// Adds a user.
-    fn add_user<'a>(&'a self, name: &'a Name, email: Option<&'a str>, now: ServerTime) -> Reply<'a, Added<UserId>>;
+    fn add_user<'a>(
+        &'a self,
+        name: &'a Name,
+        email: Option<&'a EmailAddress>,
+        now: ServerTime,
+    ) -> Reply<'a, Added<UserId>>;
+
+    /// The user under this number, disabled or not.
+    fn user_by_id(&self, id: UserId) -> Reply<'_, Option<User>>;
 
     /// The user called `name`, disabled or not.
     fn user<'a>(&'a self, name: &'a Name) -> Reply<'a, Option<User>>;
@@ -124,6 +137,9 @@ pub trait Accounts: Send + Sync {
 
     /// Revokes (deletes) the credential of `user` called `name`; `false` when there is none.
     fn revoke_credential<'a>(&'a self, user: UserId, name: &'a Name) -> Reply<'a, bool>;
+
+    /// Revokes (deletes) the credential of `user` under this number, if it opens `purpose`; `false` when there is none.
+    fn revoke_credential_by_id(&self, user: UserId, id: CredentialId, purpose: Purpose) -> Reply<'_, bool>;
 
     /// Finds the credential of an enabled user by its prefix.
     fn find_credential<'a>(&'a self, prefix: &'a str) -> Reply<'a, Option<FoundCredential>>;

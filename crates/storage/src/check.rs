@@ -3,12 +3,23 @@
 use tombolo_core::{Policy, Purpose};
 
 use crate::columns::checksum_of;
+use crate::ledger::NO_RECORD;
 use crate::{CheckReport, Policies, StoreError};
 
 /// Faults that are named; a database with more is not read line by line.
 const FAULTS_MAX: usize = 1_000;
 /// Changes between two calls of the progress.
 const PROGRESS_EVERY: u64 = 1_000;
+
+/// The entries of a space whose key is missing, in either SQL.
+pub(crate) const ENTRIES_WITHOUT_KEY: &str = "SELECT c.seq FROM changes c WHERE c.space = $1 AND c.record = 0
+    AND NOT EXISTS (SELECT 1 FROM idempotency_keys k WHERE k.space = c.space AND k.key = c.digest AND k.seq = c.seq)
+    ORDER BY c.seq";
+/// The keys whose entry is not there, with their spaces.
+pub(crate) const KEYS_WITHOUT_ENTRY: &str = "SELECT k.space, k.seq FROM idempotency_keys k
+    WHERE NOT EXISTS (SELECT 1 FROM changes c JOIN spaces s ON s.id = c.space
+        WHERE c.space = k.space AND c.seq = k.seq AND c.record = 0 AND c.digest = k.key)
+    ORDER BY k.space, k.seq";
 
 /// How the payloads of a purpose are read, if that is known.
 pub(crate) fn policy_of<'p>(policies: &'p Policies, purpose: &str) -> Option<&'p dyn Policy> {
@@ -49,6 +60,16 @@ impl Findings {
         }
     }
 
+    /// An entry of which the log does not know that it has it: sent again, it would be stored twice.
+    pub(crate) fn entry_without_key(&mut self, space: i64, seq: i64) {
+        self.fault(format!("space {space}, change {seq}: its key is missing"));
+    }
+
+    /// A key whose entry is not where it is said to be.
+    pub(crate) fn key_without_entry(&mut self, space: i64, seq: i64) {
+        self.fault(format!("space {space}: a key names change {seq}, which is not its entry"));
+    }
+
     /// A put's content reads, and has the digest that it is stored under.
     pub(crate) fn content(
         &mut self,
@@ -74,6 +95,7 @@ impl Findings {
 /// A change as the check of the log sees it.
 pub(crate) struct LogRow<'r> {
     pub(crate) seq: i64,
+    pub(crate) record: i64,
     pub(crate) committed_at: i64,
     pub(crate) prev: Option<i64>,
     pub(crate) checksum: i64,
@@ -85,17 +107,18 @@ pub(crate) struct LogCheck {
     space: i64,
     pub(crate) last: i64,
     last_time: i64,
+    has_entries: bool,
 }
 
 impl LogCheck {
     pub(crate) fn new(space: i64) -> Self {
-        Self { space, last: 0, last_time: i64::MIN }
+        Self { space, last: 0, last_time: i64::MIN, has_entries: false }
     }
 
     /// Looks at the next change, and tells the progress now and then.
     pub(crate) fn change(&mut self, row: &LogRow<'_>, findings: &mut Findings, progress: &mut dyn FnMut(u64)) {
-        let Self { space, last, last_time } = *self;
-        let LogRow { seq, committed_at, prev, checksum, payload } = *row;
+        let Self { space, last, last_time, .. } = *self;
+        let LogRow { seq, record, committed_at, prev, checksum, payload } = *row;
         if seq != last + 1 {
             findings.fault(format!("space {space}: changes {} to {} are missing", last + 1, seq - 1));
         }
@@ -108,11 +131,22 @@ impl LogCheck {
         if checksum != i64::from(checksum_of(payload)) {
             findings.fault(format!("space {space}, change {seq}: its content is not what was written"));
         }
+        if record == NO_RECORD.0 {
+            self.has_entries = true;
+            if prev.is_some() {
+                findings.fault(format!("space {space}, change {seq}: it writes to no record, and has its history"));
+            }
+        }
         (self.last, self.last_time) = (seq, committed_at);
         findings.report.changes += 1;
         if findings.report.changes.is_multiple_of(PROGRESS_EVERY) {
             progress(findings.report.changes);
         }
+    }
+
+    /// Whether anything was met that was only appended.
+    pub(crate) const fn has_entries(&self) -> bool {
+        self.has_entries
     }
 
     pub(crate) fn end(&self, head: i64, findings: &mut Findings) {

@@ -1,6 +1,8 @@
 //! Values as columns, and columns as values: how every store keeps what SQL has no type for.
 
-use tombolo_core::{Instant, Op, Origin, Page, RANKS, Seq, Verdict};
+use tombolo_core::{EmailAddress, Instant, Op, Origin, Page, Purpose, RANKS, Role, Seq, Verdict};
+
+use crate::{Flow, InvitationStatus, SecretHash, StoreError};
 
 /// What finds damage of a payload, wherever it came from.
 pub(crate) fn checksum_of(payload: Option<&[u8]>) -> u32 {
@@ -112,4 +114,48 @@ pub(crate) fn decode_pages(bytes: &[u8]) -> Option<Vec<Page>> {
     };
     let whole = bytes.len().is_multiple_of(8 * PAGE_NUMBERS);
     whole.then(|| bytes.chunks(8 * PAGE_NUMBERS).map(page).collect())?
+}
+
+pub(crate) fn purpose_of(text: &str) -> Result<Purpose, StoreError> {
+    Purpose::parse(text).map_err(|error| StoreError::Corrupt(format!("a stored purpose: {error}")))
+}
+
+pub(crate) fn role_of(text: &str) -> Result<Role, StoreError> {
+    Role::parse(text).map_err(|error| StoreError::Corrupt(format!("a stored role: {error}")))
+}
+
+pub(crate) fn email_of(text: &str) -> Result<EmailAddress, StoreError> {
+    EmailAddress::parse(text).map_err(|error| StoreError::Corrupt(format!("a stored address: {error}")))
+}
+
+pub(crate) fn secret_of(bytes: &[u8]) -> Result<SecretHash, StoreError> {
+    let hash = bytes.try_into().map_err(|_| StoreError::Corrupt("a secret's hash has not 32 bytes".to_owned()))?;
+    Ok(SecretHash(hash))
+}
+
+pub(crate) const fn status_code(status: InvitationStatus) -> &'static str {
+    match status {
+        InvitationStatus::Pending => "pending",
+        InvitationStatus::Accepted => "accepted",
+        InvitationStatus::Declined => "declined",
+    }
+}
+
+pub(crate) fn status_of(text: &str) -> Result<InvitationStatus, StoreError> {
+    let all = [InvitationStatus::Pending, InvitationStatus::Accepted, InvitationStatus::Declined];
+    let unknown = || StoreError::Corrupt("an invitation's status is none".to_owned());
+    all.into_iter().find(|status| status_code(*status) == text).ok_or_else(unknown)
+}
+
+pub(crate) const fn flow_code(flow: Flow) -> &'static str {
+    match flow {
+        Flow::Code => "code",
+        Flow::Verifier => "verifier",
+        Flow::Web => "web",
+    }
+}
+
+pub(crate) fn flow_of(text: &str) -> Result<Flow, StoreError> {
+    let unknown = || StoreError::Corrupt("a sign-in's flow is none".to_owned());
+    [Flow::Code, Flow::Verifier, Flow::Web].into_iter().find(|flow| flow_code(*flow) == text).ok_or_else(unknown)
 }

@@ -6,11 +6,14 @@ use tombolo_core::{
     CollectionName, Coverage, Digest, Instant, Op, Origin, RecordKey, RecordName, ReplicaName, Seq, ServerTime, Verdict,
 };
 
-use crate::StoreError;
+use crate::{NewEntry, StoreError};
 
 /// A backend's number for a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct RecordRow(pub(crate) i64);
+
+/// What stands for the record of an entry, which writes to none: no record has this number.
+pub(crate) const NO_RECORD: RecordRow = RecordRow(0);
 
 /// A backend's number for a replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -110,6 +113,40 @@ pub(crate) struct NewChange<'a> {
 pub(crate) struct End {
     pub(crate) seq: Seq,
     pub(crate) committed_at: ServerTime,
+}
+
+impl End {
+    /// The place after this one. It was committed `now`, or a microsecond after this one where the clock stands still.
+    pub(crate) fn next(self, now: ServerTime) -> Self {
+        Self { seq: self.seq.next(), committed_at: now.max(ServerTime::from_micros(self.committed_at.micros() + 1)) }
+    }
+
+    /// Moves to `at`, which has to be the place after this one: anything else would leave a gap in the log for ever.
+    pub(crate) fn move_to(&mut self, at: Self) {
+        assert_eq!(at.seq, self.seq.next(), "a log is dense");
+        assert!(at.committed_at > self.committed_at, "commit time is the order of the log");
+        *self = at;
+    }
+}
+
+impl<'a> NewChange<'a> {
+    /// An entry that is appended: it writes to no record, and is where it is by its place alone.
+    pub(crate) fn of_entry(entry: &'a NewEntry, committed_at: ServerTime) -> Self {
+        Self {
+            record: NO_RECORD,
+            prev: None,
+            base: None,
+            op: Op::Put,
+            origin: Origin::Replica,
+            verdict: Verdict::Applied,
+            replica: None,
+            written_at: entry.written_at,
+            stamp_at: committed_at.to_instant(),
+            public_at: committed_at.to_instant(),
+            digest: entry.key,
+            payload: Some(&entry.payload),
+        }
+    }
 }
 
 /// A head that is to be delivered, with its content.

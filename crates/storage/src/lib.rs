@@ -8,13 +8,18 @@ mod accounts;
 mod bus;
 mod check;
 mod columns;
+mod commits;
+mod entries;
 mod error;
 mod exchange;
 mod ledger;
 mod logs;
 pub mod memory;
 mod migrations;
+mod naming;
 pub mod postgres;
+mod projects;
+mod sign_ins;
 pub mod sqlite;
 pub mod transfer;
 mod upkeep;
@@ -23,8 +28,15 @@ use std::pin::Pin;
 
 pub use accounts::{Accounts, Added, Credential, FoundCredential, NewCredential, Refusal, User};
 pub use bus::{Bus, FRAME_BYTES_MAX, Frame, Listener, LocalBus, Message, TOPIC_BYTES_MAX};
+pub use commits::{CommitCounts, Spread};
+pub use entries::{Append, Appended, Entries, Entry, EntryPage, Guard, LogEnd, NewEntry, PageBounds, Totals};
 pub use error::StoreError;
 pub use logs::{Action, Answer, Delivery, Exchange, Exchanged, LoggedChange, Logs, Refused, SpaceAddress, Write};
+pub use projects::{
+    Answered, Invitation, InvitationStatus, Invited, Member, MemberAdded, MemberChanged, NewInvitation, NewProject,
+    Project, ProjectChange, ProjectOverview, Projects, Restored, Ruled, Who,
+};
+pub use sign_ins::{Approved, Flow, NewKey, NewSignIn, Redeemed, SecretHash, SignIn, SignInKey, SignIns, SignUp};
 pub use upkeep::{CheckReport, Elsewhere, Policies, Progress, Store, Upkeep};
 
 /// The answer of a store's method.

@@ -3,19 +3,29 @@
 use std::sync::Arc;
 
 use tombolo_core::{
-    Cursor, Instant, Op, Origin, Policy, Purpose, RecordKey, RecordName, ReplicaName, Resume, Seq, ServerTime, UserId,
-    Verdict,
+    Cursor, Instant, Op, Origin, Policy, Purpose, RecordKey, RecordName, ReplicaName, Resume, Seq, ServerTime,
+    SpaceNumber, UserId, Verdict,
 };
 
 use crate::Reply;
 
-/// Which log: a user's space for one protocol. It is made when something is first written to it.
+/// Which log. It is made when something is first written to it, or with the project whose log it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SpaceAddress {
-    /// Whose it is.
+    /// Whose it is; of a shared one, who made it.
     pub owner: UserId,
     /// The protocol that writes to it.
     pub purpose: Purpose,
+    /// Which of his spaces of that protocol.
+    pub number: SpaceNumber,
+}
+
+impl SpaceAddress {
+    /// The one space that a user has for a protocol.
+    #[must_use]
+    pub const fn only(owner: UserId, purpose: Purpose) -> Self {
+        Self { owner, purpose, number: SpaceNumber::ONLY }
+    }
 }
 
 /// What a write does.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tombolo_core::{Policy, Purpose};
 
-use crate::{Bus, Reply};
+use crate::{Bus, CommitCounts, Reply};
 
 /// What a check of the whole store found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -46,6 +46,9 @@ pub trait Upkeep: Send + Sync {
     /// Whether the store can be written to now.
     fn ready(&self) -> Reply<'_, ()>;
 
+    /// How commits went since the store was opened; nothing where there is no disk. Costs no I/O.
+    fn commits(&self) -> CommitCounts;
+
     /// What others did to the database since the last call.
     fn changed_elsewhere(&self) -> Reply<'_, Elsewhere>;
 
@@ -65,6 +68,6 @@ pub trait Upkeep: Send + Sync {
 }
 
 /// A store: everything that the service needs kept.
-pub trait Store: crate::Logs + crate::Accounts + Upkeep {}
+pub trait Store: crate::Logs + crate::Entries + crate::Accounts + crate::Projects + crate::SignIns + Upkeep {}
 
-impl<T: crate::Logs + crate::Accounts + Upkeep> Store for T {}
+impl<T: crate::Logs + crate::Entries + crate::Accounts + crate::Projects + crate::SignIns + Upkeep> Store for T {}

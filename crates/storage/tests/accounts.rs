@@ -50,6 +50,8 @@ macro_rules! conforms {
 
 conforms!(
     users_have_unique_names,
+    users_have_unique_addresses,
+    a_credential_is_revoked_by_its_number,
     a_disabled_user_has_no_live_credentials,
     credentials_are_found_by_prefix,
     a_revoked_credential_is_gone,

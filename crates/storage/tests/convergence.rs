@@ -10,22 +10,11 @@ mod schedule;
 mod support;
 
 use proptest::prelude::*;
-use proptest::test_runner::{RngSeed, TestCaseResult};
+use proptest::test_runner::TestCaseResult;
 use schedule::{Schedule, World, ordinary, schedules, with_clones, with_restores};
-use support::{InMemory, OnDisk, OnPostgres, OnTwoNodes, check};
+use support::{InMemory, OnDisk, OnPostgres, OnTwoNodes, check, lives};
 use tombolo_storage::{Exchanged, LoggedChange};
 use tombolo_testkit::{Place, Stores, wait};
-
-/// Any number does, as long as it stays.
-const SEED: u64 = 20;
-
-/// As many lives as `cases`, or as the environment asks for.
-fn lives(cases: u32) -> ProptestConfig {
-    let is_random = std::env::var("TOMBOLO_RANDOM").is_ok_and(|value| value == "1");
-    let rng_seed = if is_random { RngSeed::Random } else { RngSeed::Fixed(SEED) };
-    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|count| count.parse().ok()).unwrap_or(cases);
-    ProptestConfig { cases, rng_seed, failure_persistence: None, ..ProptestConfig::default() }
-}
 
 fn played<T>(stores: &dyn Stores, schedule: &Schedule, look: impl FnOnce(World<'_>) -> T) -> T {
     let mut place = Place::new(stores);

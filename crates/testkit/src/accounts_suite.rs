@@ -4,13 +4,17 @@
 
 use std::time::Duration;
 
-use tombolo_core::{CredentialId, Name, Purpose, ServerTime, UserId};
+use tombolo_core::{CredentialId, EmailAddress, Name, Purpose, ServerTime, UserId};
 use tombolo_storage::{Accounts, Added, NewCredential};
 
 const NOW: ServerTime = crate::TestEnv::START;
 
 fn name(text: &str) -> Name {
     Name::parse(text).unwrap()
+}
+
+fn email(text: &str) -> EmailAddress {
+    EmailAddress::parse(text).unwrap()
 }
 
 fn later(secs: u64) -> ServerTime {
@@ -32,14 +36,14 @@ fn credential(user: UserId, of: &str, prefix: &str) -> NewCredential {
 async fn add_user(store: &dyn Accounts, text: &str) -> UserId {
     match store.add_user(&name(text), None, NOW).await.unwrap() {
         Added::New(id) => id,
-        Added::NameTaken => panic!("{text} was free"),
+        taken => panic!("{text} was free: {taken:?}"),
     }
 }
 
 async fn add_credential(store: &dyn Accounts, new: NewCredential) -> CredentialId {
     match store.add_credential(new).await.unwrap() {
         Added::New(id) => id,
-        Added::NameTaken => panic!("the name was free"),
+        taken => panic!("the name was free: {taken:?}"),
     }
 }
 
@@ -47,14 +51,33 @@ async fn add_credential(store: &dyn Accounts, new: NewCredential) -> CredentialI
 pub async fn users_have_unique_names(store: &dyn Accounts) {
     assert_eq!(store.user(&name("zoe")).await.unwrap(), None);
     let zoe = add_user(store, "zoe").await;
-    let added = store.add_user(&name("ann"), Some("ann@example.org"), later(1)).await.unwrap();
+    let added = store.add_user(&name("ann"), Some(&email("Ann@example.org")), later(1)).await.unwrap();
     assert!(matches!(added, Added::New(ann) if ann != zoe));
-    assert_eq!(store.add_user(&name("zoe"), Some("other@example.org"), later(2)).await.unwrap(), Added::NameTaken);
+    let taken = store.add_user(&name("zoe"), Some(&email("other@example.org")), later(2)).await.unwrap();
+    assert_eq!(taken, Added::NameTaken);
     let users = store.users().await.unwrap();
     assert_eq!(users.iter().map(|user| user.name.as_str()).collect::<Vec<_>>(), ["ann", "zoe"]);
-    assert_eq!((users[0].email.as_deref(), users[0].created_at), (Some("ann@example.org"), later(1)));
+    assert_eq!((users[0].email.as_deref(), users[0].created_at), (Some("Ann@example.org"), later(1)));
     assert_eq!((users[1].email.as_deref(), users[1].disabled_at), (None, None));
+    assert_eq!(users.iter().map(|user| user.confirmed_at).collect::<Vec<_>>(), [Some(later(1)), Some(NOW)]);
     assert_eq!(store.user(&name("ann")).await.unwrap().as_ref(), Some(&users[0]));
+    assert_eq!(store.user_by_id(zoe).await.unwrap().as_ref(), Some(&users[1]));
+    assert_eq!(store.user_by_id(UserId::new(999)).await.unwrap(), None);
+}
+
+/// An address is one user's, whatever the case of its letters; nobody's is not an address.
+pub async fn users_have_unique_addresses(store: &dyn Accounts) {
+    let add = async |text: &str, address: Option<&str>| {
+        let address = address.map(email);
+        store.add_user(&name(text), address.as_ref(), NOW).await.unwrap()
+    };
+    assert!(matches!(add("ann", Some("Ann@example.org")).await, Added::New(_)));
+    assert_eq!(add("bob", Some("ann@EXAMPLE.org")).await, Added::EmailTaken);
+    assert_eq!(add("ann", Some("ann@example.org")).await, Added::NameTaken);
+    assert!(matches!(add("bob", None).await, Added::New(_)));
+    assert!(matches!(add("cem", None).await, Added::New(_)));
+    assert!(matches!(add("eve", Some("ann@example.com")).await, Added::New(_)));
+    assert_eq!(store.users().await.unwrap().len(), 4);
 }
 
 /// A disabled user keeps its first time, and its credentials open nothing.
@@ -106,6 +129,19 @@ pub async fn a_revoked_credential_is_gone(store: &dyn Accounts) {
     let second = add_credential(store, credential(ann, "laptop", "aaaaaaaa")).await;
     assert_ne!(first, second);
     assert_eq!(store.live_credentials(&[first, second]).await.unwrap(), [second]);
+}
+
+/// A credential is revoked by its number only by its user, and only for the protocol that it opens.
+pub async fn a_credential_is_revoked_by_its_number(store: &dyn Accounts) {
+    let (ann, bob) = (add_user(store, "ann").await, add_user(store, "bob").await);
+    let id = add_credential(store, credential(ann, "laptop", "aaaaaaaa")).await;
+    assert!(!store.revoke_credential_by_id(bob, id, Purpose::Tickit).await.unwrap());
+    assert!(!store.revoke_credential_by_id(ann, id, Purpose::Td).await.unwrap());
+    assert!(!store.revoke_credential_by_id(ann, CredentialId::new(999), Purpose::Tickit).await.unwrap());
+    assert!(store.find_credential("aaaaaaaa").await.unwrap().is_some());
+    assert!(store.revoke_credential_by_id(ann, id, Purpose::Tickit).await.unwrap());
+    assert!(!store.revoke_credential_by_id(ann, id, Purpose::Tickit).await.unwrap());
+    assert_eq!(store.live_credentials(&[id]).await.unwrap(), []);
 }
 
 /// The time of last use never goes back, and nobody's is no fault.

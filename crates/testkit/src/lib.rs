@@ -13,9 +13,14 @@ pub mod gate;
 pub mod http;
 mod notes;
 pub mod postgres;
+pub mod projects_suite;
 pub mod proxy;
 pub mod served;
+pub mod sign_ins_suite;
+pub mod smtp;
 mod space;
+pub mod td;
+pub mod team;
 pub mod tickit;
 pub mod transcript;
 

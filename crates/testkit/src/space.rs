@@ -74,7 +74,7 @@ impl Place {
     /// The space of notes of user 1 in a store that is open already.
     #[must_use]
     pub fn on(store: Arc<dyn LogStore>, env: Arc<TestEnv>) -> Self {
-        let address = SpaceAddress { owner: UserId::new(1), purpose: Purpose::Tickit };
+        let address = SpaceAddress::only(UserId::new(1), Purpose::Tickit);
         Self { store, env, policy: Arc::new(Notes), address, page_bytes_max: 10_000_000 }
     }
 

@@ -25,8 +25,7 @@ impl Land<'_> {
 
     /// The time at which the next change of this transaction is committed: the clock's, but never the last one's.
     pub(super) fn next_commit_time(&mut self) -> Result<ServerTime, StoreError> {
-        let end = self.ledger.end()?;
-        Ok(self.now.max(ServerTime::from_micros(end.committed_at.micros() + 1)))
+        Ok(self.ledger.end()?.next(self.now).committed_at)
     }
 
     /// The instant under which a state goes out to whoever never exchanged the record: in whole milliseconds, and later

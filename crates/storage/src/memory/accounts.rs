@@ -2,47 +2,87 @@
 
 use std::sync::{MutexGuard, PoisonError};
 
-use tombolo_core::{CredentialId, Name, ServerTime, UserId};
+use tombolo_core::{CredentialId, EmailAddress, Name, Purpose, ServerTime, UserId};
 
 use super::Memory;
+use super::projects::Shared;
+use super::sign_ins::Pending;
+use crate::naming::{account_names, no_account_name};
 use crate::{Accounts, Added, Credential, FoundCredential, NewCredential, Refusal, Reply, StoreError, User};
 
 /// Rows in the order of their ids: a user's id is its place, from 1.
 #[derive(Debug, Default)]
 pub(super) struct Register {
-    users: Vec<User>,
-    credentials: Vec<Row>,
+    pub(super) users: Vec<User>,
+    pub(super) credentials: Vec<Row>,
     credentials_made: i64,
+    pub(super) shared: Shared,
+    pub(super) sign_ins: Vec<Pending>,
+    pub(super) sign_ins_made: i64,
 }
 
 #[derive(Debug)]
-struct Row {
-    id: CredentialId,
-    new: NewCredential,
-    last_used_at: Option<ServerTime>,
+pub(super) struct Row {
+    pub(super) id: CredentialId,
+    pub(super) new: NewCredential,
+    pub(super) last_used_at: Option<ServerTime>,
 }
 
 impl Register {
-    fn user(&self, id: UserId) -> Option<&User> {
+    pub(super) fn user(&self, id: UserId) -> Option<&User> {
         self.users.iter().find(|user| user.id == id)
     }
 
-    fn is_enabled(&self, id: UserId) -> bool {
+    pub(super) fn is_enabled(&self, id: UserId) -> bool {
         self.user(id).is_some_and(|user| user.disabled_at.is_none())
     }
 
-    fn add_user(&mut self, name: &Name, email: Option<&str>, now: ServerTime) -> Added<UserId> {
+    /// Whoever has an address.
+    pub(super) fn user_of(&mut self, email: &EmailAddress) -> Option<&mut User> {
+        let key = email.key();
+        self.users.iter_mut().find(|user| user.email.as_ref().is_some_and(|known| known.to_ascii_lowercase() == key))
+    }
+
+    fn add_user(&mut self, name: &Name, email: Option<&EmailAddress>, now: ServerTime) -> Added<UserId> {
         if self.users.iter().any(|user| user.name == *name) {
             return Added::NameTaken;
         }
-        let before = self.users.last().map_or(0, |user| user.id.get());
-        let id = UserId::new(before + 1);
-        let email = email.map(str::to_owned);
-        self.users.push(User { id, name: name.clone(), email, created_at: now, disabled_at: None });
-        Added::New(id)
+        if email.is_some_and(|email| self.user_of(email).is_some()) {
+            return Added::EmailTaken;
+        }
+        Added::New(self.make_user(name.clone(), email, now, Some(now)))
     }
 
-    fn add_credential(&mut self, new: NewCredential) -> Result<Added<CredentialId>, StoreError> {
+    fn make_user(
+        &mut self,
+        name: Name,
+        email: Option<&EmailAddress>,
+        created_at: ServerTime,
+        confirmed_at: Option<ServerTime>,
+    ) -> UserId {
+        let id = self.next_user();
+        let email = email.map(|email| email.as_str().to_owned());
+        self.users.push(User { id, name, email, created_at, confirmed_at, disabled_at: None });
+        id
+    }
+
+    fn next_user(&self) -> UserId {
+        UserId::new(self.users.last().map_or(0, |user| user.id.get()) + 1)
+    }
+
+    /// Makes the account of an address that has none.
+    pub(super) fn make_account(
+        &mut self,
+        email: &EmailAddress,
+        now: ServerTime,
+        confirmed_at: Option<ServerTime>,
+    ) -> Result<UserId, StoreError> {
+        let is_free = |name: &Name| !self.users.iter().any(|user| user.name == *name);
+        let name = account_names(email, self.next_user()).find(is_free).ok_or_else(no_account_name)?;
+        Ok(self.make_user(name, Some(email), now, confirmed_at))
+    }
+
+    pub(super) fn add_credential(&mut self, new: NewCredential) -> Result<Added<CredentialId>, StoreError> {
         if self.credentials.iter().any(|row| row.new.user == new.user && row.new.name == new.name) {
             return Ok(Added::NameTaken);
         }
@@ -53,6 +93,12 @@ impl Register {
         let id = CredentialId::new(self.credentials_made);
         self.credentials.push(Row { id, new, last_used_at: None });
         Ok(Added::New(id))
+    }
+
+    fn revoke(&mut self, is_it: impl Fn(&Row) -> bool) -> bool {
+        let before = self.credentials.len();
+        self.credentials.retain(|row| !is_it(row));
+        self.credentials.len() < before
     }
 
     fn credentials(&self, user: Option<UserId>) -> Vec<Credential> {
@@ -93,14 +139,30 @@ impl Register {
 }
 
 impl Memory {
-    fn register(&self) -> MutexGuard<'_, Register> {
+    pub(super) fn register(&self) -> MutexGuard<'_, Register> {
         self.register.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Accounts for Memory {
-    fn add_user<'a>(&'a self, name: &'a Name, email: Option<&'a str>, now: ServerTime) -> Reply<'a, Added<UserId>> {
+    fn add_user<'a>(
+        &'a self,
+        name: &'a Name,
+        email: Option<&'a EmailAddress>,
+        now: ServerTime,
+    ) -> Reply<'a, Added<UserId>> {
         Box::pin(async move { Ok(self.register().add_user(name, email, now)) })
+    }
+
+    fn user_by_id(&self, id: UserId) -> Reply<'_, Option<User>> {
+        Box::pin(async move { Ok(self.register().user(id).cloned()) })
+    }
+
+    fn revoke_credential_by_id(&self, user: UserId, id: CredentialId, purpose: Purpose) -> Reply<'_, bool> {
+        Box::pin(async move {
+            let is_it = |row: &Row| row.id == id && row.new.user == user && row.new.purpose == purpose;
+            Ok(self.admit(|register| register.revoke(is_it)))
+        })
     }
 
     fn user<'a>(&'a self, name: &'a Name) -> Reply<'a, Option<User>> {
@@ -117,15 +179,15 @@ impl Accounts for Memory {
 
     fn disable_user<'a>(&'a self, name: &'a Name, now: ServerTime) -> Reply<'a, bool> {
         Box::pin(async move {
-            let mut register = self.register();
-            let Some(user) = register.users.iter_mut().find(|user| user.name == *name) else { return Ok(false) };
-            user.disabled_at.get_or_insert(now);
-            Ok(true)
+            Ok(self.admit(|register| {
+                let found = register.users.iter_mut().find(|user| user.name == *name);
+                found.map(|user| user.disabled_at.get_or_insert(now)).is_some()
+            }))
         })
     }
 
     fn add_credential(&self, new: NewCredential) -> Reply<'_, Added<CredentialId>> {
-        Box::pin(async move { self.register().add_credential(new) })
+        Box::pin(async move { self.admit(|register| register.add_credential(new)) })
     }
 
     fn credentials(&self, user: Option<UserId>) -> Reply<'_, Vec<Credential>> {
@@ -134,10 +196,7 @@ impl Accounts for Memory {
 
     fn revoke_credential<'a>(&'a self, user: UserId, name: &'a Name) -> Reply<'a, bool> {
         Box::pin(async move {
-            let mut register = self.register();
-            let before = register.credentials.len();
-            register.credentials.retain(|row| row.new.user != user || row.new.name != *name);
-            Ok(register.credentials.len() < before)
+            Ok(self.admit(|register| register.revoke(|row| row.new.user == user && row.new.name == *name)))
         })
     }
 
@@ -170,7 +229,7 @@ impl Accounts for Memory {
             let register = self.register();
             let spaces = self.spaces.lock().unwrap_or_else(PoisonError::into_inner);
             let mut all = Vec::new();
-            for ((owner, _), space) in &*spaces {
+            for ((owner, ..), space) in &*spaces {
                 let owner = UserId::new(*owner);
                 let Some(owner) = register.user(owner).filter(|owner| user.is_none_or(|user| owner.id == user)) else {
                     continue;

@@ -1,15 +1,20 @@
 //! One space of the model.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use tombolo_core::merge::State;
-use tombolo_core::{CollectionName, Instant, RecordKey, RecordName, ReplicaName, Seq, ServerTime, Stamp, limits};
-
-use crate::ledger::{
-    Alias, Change, End, HeadRow, HeadVisitor, IssuedCursor, Ledger, NewChange, Record, RecordRow, Replica, ReplicaRow,
-    Traffic,
+use tombolo_core::{
+    CollectionName, Digest, Instant, RecordKey, RecordName, ReplicaName, Seq, ServerTime, SpaceId, Stamp, limits,
 };
-use crate::{LoggedChange, Refused, StoreError};
+
+use crate::columns::checksum_of;
+use crate::entries::page::Filling;
+use crate::entries::plan::plan;
+use crate::ledger::{
+    Alias, Change, End, HeadRow, HeadVisitor, IssuedCursor, Ledger, NO_RECORD, NewChange, Record, RecordRow, Replica,
+    ReplicaRow, Traffic,
+};
+use crate::{Appended, EntryPage, LogEnd, LoggedChange, NewEntry, PageBounds, Refused, StoreError};
 
 type Done<T> = Result<T, StoreError>;
 
@@ -39,6 +44,8 @@ pub(super) struct Space {
     references: BTreeMap<RecordRow, BTreeSet<RecordRow>>,
     aliases: Vec<Alias>,
     uniques: BTreeMap<(CollectionName, Vec<u8>), RecordRow>,
+    /// The keys of the entries, with their places.
+    keys: HashMap<Digest, Seq>,
     /// Refused writes, by device, with the time.
     refusals: Vec<(ReplicaName, Refused, ServerTime)>,
 }
@@ -54,8 +61,9 @@ impl Space {
     }
 
     pub(super) fn logged(&self, after: Seq, count_max: usize) -> Vec<LoggedChange> {
-        let newer = self.log.iter().filter(|logged| logged.change.state.seq > after).take(count_max);
+        let newer = self.log.iter().filter(|logged| logged.change.state.seq > after && logged.record != NO_RECORD);
         newer
+            .take(count_max)
             .map(|logged| {
                 let Change { state, prev, base, origin, verdict } = logged.change.clone();
                 LoggedChange {
@@ -75,8 +83,37 @@ impl Space {
             .collect()
     }
 
+    /// Where the log ends.
+    pub(super) fn log_end(&self) -> LogEnd {
+        LogEnd { head: self.head(), committed_at: self.log.last().map(|logged| logged.committed_at) }
+    }
+
+    /// Appends the entries that are new.
+    pub(super) fn append_entries(&mut self, entries: &[NewEntry], now: ServerTime) -> Done<Vec<Appended>> {
+        let end = self.end()?;
+        let plan = plan(entries, &self.keys, end, now);
+        for placed in &plan.new {
+            let seq = self.append(&NewChange::of_entry(placed.entry, placed.at.committed_at), now)?;
+            debug_assert_eq!(seq, placed.at.seq, "an entry goes where it was to go");
+            self.keys.insert(placed.entry.key, seq);
+        }
+        Ok(plan.answers)
+    }
+
+    /// The entries after `after` that a page has room for.
+    pub(super) fn entries(&self, after: Seq, bounds: PageBounds) -> Done<EntryPage> {
+        let mut page = Filling::new(SpaceId::new(0), after, bounds);
+        for logged in self.log.iter().skip(usize::try_from(after.get()).unwrap_or(usize::MAX)) {
+            let payload = logged.payload.as_deref().unwrap_or_default();
+            if !page.take(logged.change.state.seq, logged.committed_at, checksum_of(Some(payload)), payload)? {
+                break;
+            }
+        }
+        page.finish(self.head())
+    }
+
     fn row(&self, record: RecordRow) -> &Row {
-        &self.records[usize::try_from(record.0).expect("the model numbers rows from zero")]
+        &self.records[place(record)]
     }
 
     fn at(&self, seq: Seq) -> Done<&Logged> {
@@ -89,6 +126,11 @@ impl Space {
     fn of_replica(&self, replica: ReplicaRow) -> impl DoubleEndedIterator<Item = &IssuedCursor> {
         self.cursors.iter().filter(move |((row, _), _)| *row == replica).map(|(_, cursor)| cursor)
     }
+}
+
+/// Where a record is among the records: they are numbered from one.
+fn place(record: RecordRow) -> usize {
+    usize::try_from(record.0 - 1).expect("the model numbers records from one")
 }
 
 fn number(len: usize) -> i64 {
@@ -169,8 +211,8 @@ impl Ledger for Space {
     }
 
     fn record_row(&mut self, key: &RecordKey, rank: usize) -> Done<RecordRow> {
-        let row = RecordRow(number(self.records.len()));
         self.records.push(Row { key: key.clone(), rank, head: None });
+        let row = RecordRow(number(self.records.len()));
         self.rows.insert(key.clone(), row);
         Ok(row)
     }
@@ -184,8 +226,7 @@ impl Ledger for Space {
     }
 
     fn append(&mut self, new: &NewChange<'_>, now: ServerTime) -> Done<Seq> {
-        let end = self.end()?;
-        let seq = end.seq.next();
+        let End { seq, committed_at } = self.end()?.next(now);
         let replica = self.replicas.iter().find(|(_, replica)| Some(replica.row) == new.replica);
         let state = State {
             seq,
@@ -196,16 +237,10 @@ impl Ledger for Space {
             digest: new.digest,
         };
         let change = Change { state, prev: new.prev, base: new.base, origin: new.origin, verdict: new.verdict };
-        if change.is_effective() {
-            let place = usize::try_from(new.record.0).expect("the model numbers rows from zero");
-            self.records[place].head = Some(seq);
+        if change.is_effective() && new.record != NO_RECORD {
+            self.records[place(new.record)].head = Some(seq);
         }
-        self.log.push(Logged {
-            change,
-            record: new.record,
-            committed_at: now.max(ServerTime::from_micros(end.committed_at.micros() + 1)),
-            payload: new.payload.map(<[u8]>::to_vec),
-        });
+        self.log.push(Logged { change, record: new.record, committed_at, payload: new.payload.map(<[u8]>::to_vec) });
         Ok(seq)
     }
 
@@ -263,20 +298,20 @@ impl Ledger for Space {
     }
 
     fn heads_after(&mut self, rank: usize, after: Seq, visitor: &mut dyn HeadVisitor) -> Done<()> {
-        let mut heads: Vec<(Seq, usize)> = Vec::new();
+        let mut heads: Vec<(Seq, RecordRow)> = Vec::new();
         for (place, row) in self.records.iter().enumerate().filter(|(_, row)| row.rank == rank) {
-            heads.extend(row.head.filter(|head| *head > after).map(|head| (head, place)));
+            heads.extend(row.head.filter(|head| *head > after).map(|head| (head, RecordRow(number(place + 1)))));
         }
         heads.sort_unstable();
-        for (seq, place) in heads {
+        for (seq, record) in heads {
             let logged = self.at(seq)?;
             let State { op, public_at, digest, .. } = logged.change.state;
-            if !visitor.wants(RecordRow(number(place)), seq, op, digest) {
+            if !visitor.wants(record, seq, op, digest) {
                 continue;
             }
             let head = HeadRow {
-                record: RecordRow(number(place)),
-                key: self.records[place].key.clone(),
+                record,
+                key: self.row(record).key.clone(),
                 seq,
                 op,
                 public_at,

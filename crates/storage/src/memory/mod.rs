@@ -2,7 +2,11 @@
 //! with it, and use it where a file would only cost time.
 
 mod accounts;
+mod entries;
+mod invitations;
 mod ledger;
+mod projects;
+mod sign_ins;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,15 +15,22 @@ use tombolo_core::{Cursor, Fork, Generation, Policy, Resume, Seq, resume};
 
 use crate::exchange::{self, NothingNew};
 use crate::{
-    Bus, CheckReport, Elsewhere, Exchange, Exchanged, LocalBus, LoggedChange, Logs, Message, Policies, Progress, Reply,
-    SpaceAddress, StoreError, Upkeep,
+    Bus, CheckReport, CommitCounts, Elsewhere, Exchange, Exchanged, LocalBus, LoggedChange, Logs, Message, Policies,
+    Progress, Reply, SpaceAddress, StoreError, Upkeep,
 };
 use ledger::Space;
+
+/// Owner, purpose and number.
+type SpaceKey = (i64, &'static str, i64);
+
+fn space_key(address: SpaceAddress) -> SpaceKey {
+    (address.owner.get(), address.purpose.as_str(), address.number.get())
+}
 
 /// A store in memory.
 #[derive(Debug)]
 pub struct Memory {
-    spaces: Mutex<BTreeMap<(i64, &'static str), Space>>,
+    spaces: Mutex<BTreeMap<SpaceKey, Space>>,
     register: Mutex<accounts::Register>,
     generation: Generation,
     bus: LocalBus,
@@ -49,7 +60,7 @@ impl Memory {
         read: impl FnOnce(&mut Space) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let mut spaces = self.spaces.lock().unwrap_or_else(PoisonError::into_inner);
-        let space = spaces.entry((address.owner.get(), address.purpose.as_str())).or_default();
+        let space = spaces.entry(space_key(address)).or_default();
         let mut copy = space.clone();
         let done = read(&mut copy)?;
         *space = copy;
@@ -117,6 +128,10 @@ impl Logs for Memory {
 impl Upkeep for Memory {
     fn ready(&self) -> Reply<'_, ()> {
         Box::pin(async { Ok(()) })
+    }
+
+    fn commits(&self) -> CommitCounts {
+        CommitCounts::default()
     }
 
     fn changed_elsewhere(&self) -> Reply<'_, Elsewhere> {

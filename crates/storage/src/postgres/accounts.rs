@@ -1,32 +1,53 @@
 //! Users, credentials and refusals in PostgreSQL.
 
+use sqlx::Row as _;
 use sqlx::postgres::{PgConnection, PgRow};
-use sqlx::{AssertSqlSafe, Connection as _, Row as _};
-use tombolo_core::{CredentialId, Name, Purpose, ServerTime, UserId, limits};
+use tombolo_core::{CredentialId, EmailAddress, Name, Purpose, ServerTime, UserId, limits};
 
 use super::Postgres;
-use super::connection::{WAIT_FOR_DISK, acquire, failed};
+use super::connection::{acquire, failed};
+use super::people::{Tell, make_user, maybe_time, next_user, time};
 use crate::{Accounts, Added, Credential, FoundCredential, NewCredential, Refusal, Reply, StoreError, User};
 
+/// The columns of [`read_user`].
+macro_rules! user_columns {
+    () => {
+        "id, name, email, created_at, confirmed_at, disabled_at"
+    };
+}
+
 impl Accounts for Postgres {
-    fn add_user<'a>(&'a self, name: &'a Name, email: Option<&'a str>, now: ServerTime) -> Reply<'a, Added<UserId>> {
+    fn add_user<'a>(
+        &'a self,
+        name: &'a Name,
+        email: Option<&'a EmailAddress>,
+        now: ServerTime,
+    ) -> Reply<'a, Added<UserId>> {
+        let (name, email) = (name.clone(), email.cloned());
+        Box::pin(self.settle(async move |connection| {
+            let id = next_user(connection).await?;
+            let made = make_user(connection, id, &name, email.as_ref(), now, Some(now)).await?;
+            let added = match made {
+                Some(user) => Added::New(user),
+                None if is_taken(connection, &name).await? => Added::NameTaken,
+                None => Added::EmailTaken,
+            };
+            Ok((added, Tell::Nobody))
+        }))
+    }
+
+    fn user_by_id(&self, id: UserId) -> Reply<'_, Option<User>> {
         Box::pin(async move {
-            let sql = format!(
-                "INSERT INTO users (name, email, created_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING
-                 RETURNING id, {WAIT_FOR_DISK}"
-            );
-            let insert = sqlx::query(AssertSqlSafe(sql)).bind(name.as_str()).bind(email).bind(now.micros());
-            let added = insert.fetch_optional(&mut *acquire(&self.pool).await?).await.map_err(failed)?;
-            match added {
-                Some(row) => Ok(Added::New(UserId::new(row.try_get(0).map_err(failed)?))),
-                None => Ok(Added::NameTaken),
-            }
+            let sql = concat!("SELECT ", user_columns!(), " FROM users WHERE id = $1");
+            let select = sqlx::query(sql).bind(id.get());
+            let found = select.fetch_optional(&mut *acquire(&self.pool).await?).await.map_err(failed)?;
+            found.as_ref().map(read_user).transpose()
         })
     }
 
     fn user<'a>(&'a self, name: &'a Name) -> Reply<'a, Option<User>> {
         Box::pin(async move {
-            let sql = "SELECT id, name, email, created_at, disabled_at FROM users WHERE name = $1";
+            let sql = concat!("SELECT ", user_columns!(), " FROM users WHERE name = $1");
             let select = sqlx::query(sql).bind(name.as_str());
             let found = select.fetch_optional(&mut *acquire(&self.pool).await?).await.map_err(failed)?;
             found.as_ref().map(read_user).transpose()
@@ -35,33 +56,23 @@ impl Accounts for Postgres {
 
     fn users(&self) -> Reply<'_, Vec<User>> {
         Box::pin(async move {
-            let sql = "SELECT id, name, email, created_at, disabled_at FROM users ORDER BY name";
+            let sql = concat!("SELECT ", user_columns!(), " FROM users ORDER BY name");
             let rows = sqlx::query(sql).fetch_all(&mut *acquire(&self.pool).await?).await.map_err(failed)?;
             rows.iter().map(read_user).collect()
         })
     }
 
     fn disable_user<'a>(&'a self, name: &'a Name, now: ServerTime) -> Reply<'a, bool> {
-        Box::pin(self.change_accounts(async move |connection| {
+        let name = name.clone();
+        Box::pin(self.settle(async move |connection| {
             let sql = "UPDATE users SET disabled_at = coalesce(disabled_at, $2) WHERE name = $1";
             let update = sqlx::query(sql).bind(name.as_str()).bind(now.micros());
-            Ok(update.execute(connection).await.map_err(failed)?.rows_affected() > 0)
+            Ok((update.execute(connection).await.map_err(failed)?.rows_affected() > 0, Tell::Nodes))
         }))
     }
 
     fn add_credential(&self, new: NewCredential) -> Reply<'_, Added<CredentialId>> {
-        Box::pin(self.change_accounts(async move |connection| {
-            // A taken prefix would be a fault, and is no taken name.
-            let sql = "INSERT INTO credentials (user_id, name, purpose, prefix, hash, created_at, expires_at)
-                       VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (user_id, name) DO NOTHING RETURNING id";
-            let NewCredential { user, name, purpose, prefix, hash, created_at, expires_at } = &new;
-            let insert = sqlx::query(sql).bind(user.get()).bind(name.as_str()).bind(purpose.as_str()).bind(prefix);
-            let insert = insert.bind(hash).bind(created_at.micros()).bind(expires_at.map(ServerTime::micros));
-            match insert.fetch_optional(connection).await.map_err(failed)? {
-                Some(row) => Ok(Added::New(CredentialId::new(row.try_get(0).map_err(failed)?))),
-                None => Ok(Added::NameTaken),
-            }
-        }))
+        Box::pin(self.settle(async move |connection| Ok((add_credential(connection, &new).await?, Tell::Nodes))))
     }
 
     fn credentials(&self, user: Option<UserId>) -> Reply<'_, Vec<Credential>> {
@@ -76,10 +87,20 @@ impl Accounts for Postgres {
     }
 
     fn revoke_credential<'a>(&'a self, user: UserId, name: &'a Name) -> Reply<'a, bool> {
-        Box::pin(self.change_accounts(async move |connection| {
+        let name = name.clone();
+        Box::pin(self.settle(async move |connection| {
             let delete = sqlx::query("DELETE FROM credentials WHERE user_id = $1 AND name = $2");
             let delete = delete.bind(user.get()).bind(name.as_str());
-            Ok(delete.execute(connection).await.map_err(failed)?.rows_affected() > 0)
+            Ok((delete.execute(connection).await.map_err(failed)?.rows_affected() > 0, Tell::Nodes))
+        }))
+    }
+
+    fn revoke_credential_by_id(&self, user: UserId, id: CredentialId, purpose: Purpose) -> Reply<'_, bool> {
+        Box::pin(self.settle(async move |connection| {
+            let delete = sqlx::query("DELETE FROM credentials WHERE id = $2 AND user_id = $1 AND purpose = $3");
+            let delete = delete.bind(user.get()).bind(id.get()).bind(purpose.as_str());
+            let is_revoked = delete.execute(connection).await.map_err(failed)?.rows_affected() > 0;
+            Ok((is_revoked, if is_revoked { Tell::Nodes } else { Tell::Nobody }))
         }))
     }
 
@@ -130,22 +151,24 @@ impl Accounts for Postgres {
     }
 }
 
-impl Postgres {
-    /// Changes what lets people in, and tells every node with the commit.
-    async fn change_accounts<T>(
-        &self,
-        change: impl AsyncFnOnce(&mut PgConnection) -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
-        let mut connection = acquire(&self.pool).await?;
-        let mut transaction = connection.begin().await.map_err(failed)?;
-        let changed = change(&mut transaction).await?;
-        let sql = format!(
-            "UPDATE facts SET value = (value::int8 + 1)::text WHERE name = 'accounts_version' RETURNING {WAIT_FOR_DISK}"
-        );
-        sqlx::query(AssertSqlSafe(sql)).execute(&mut *transaction).await.map_err(failed)?;
-        self.bus.accounts_changed(&mut transaction).await?;
-        transaction.commit().await.map_err(failed)?;
-        Ok(changed)
+async fn is_taken(connection: &mut PgConnection, name: &Name) -> Result<bool, StoreError> {
+    let select = sqlx::query("SELECT 1 FROM users WHERE name = $1").bind(name.as_str());
+    Ok(select.fetch_optional(connection).await.map_err(failed)?.is_some())
+}
+
+pub(super) async fn add_credential(
+    connection: &mut PgConnection,
+    new: &NewCredential,
+) -> Result<Added<CredentialId>, StoreError> {
+    // A taken prefix would be a fault, and is no taken name.
+    let sql = "INSERT INTO credentials (user_id, name, purpose, prefix, hash, created_at, expires_at)
+               VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (user_id, name) DO NOTHING RETURNING id";
+    let NewCredential { user, name, purpose, prefix, hash, created_at, expires_at } = new;
+    let insert = sqlx::query(sql).bind(user.get()).bind(name.as_str()).bind(purpose.as_str()).bind(prefix);
+    let insert = insert.bind(hash).bind(created_at.micros()).bind(expires_at.map(ServerTime::micros));
+    match insert.fetch_optional(connection).await.map_err(failed)? {
+        Some(row) => Ok(Added::New(CredentialId::new(row.try_get(0).map_err(failed)?))),
+        None => Ok(Added::NameTaken),
     }
 }
 
@@ -155,7 +178,8 @@ fn read_user(row: &PgRow) -> Result<User, StoreError> {
         name: name(row, 1)?,
         email: row.try_get(2).map_err(failed)?,
         created_at: time(row, 3)?,
-        disabled_at: maybe_time(row, 4)?,
+        confirmed_at: maybe_time(row, 4)?,
+        disabled_at: maybe_time(row, 5)?,
     })
 }
 
@@ -192,7 +216,7 @@ fn read_refusal(row: &PgRow) -> Result<Refusal, StoreError> {
     })
 }
 
-fn name(row: &PgRow, index: usize) -> Result<Name, StoreError> {
+pub(super) fn name(row: &PgRow, index: usize) -> Result<Name, StoreError> {
     let text: &str = row.try_get(index).map_err(failed)?;
     Name::parse(text).map_err(|error| StoreError::Corrupt(format!("a stored name is none: {error}")))
 }
@@ -200,12 +224,4 @@ fn name(row: &PgRow, index: usize) -> Result<Name, StoreError> {
 fn purpose(row: &PgRow, index: usize) -> Result<Purpose, StoreError> {
     let text: &str = row.try_get(index).map_err(failed)?;
     Purpose::parse(text).map_err(|error| StoreError::Corrupt(format!("a credential's purpose: {error}")))
-}
-
-fn time(row: &PgRow, index: usize) -> Result<ServerTime, StoreError> {
-    row.try_get(index).map(ServerTime::from_micros).map_err(failed)
-}
-
-fn maybe_time(row: &PgRow, index: usize) -> Result<Option<ServerTime>, StoreError> {
-    Ok(row.try_get::<Option<i64>, _>(index).map_err(failed)?.map(ServerTime::from_micros))
 }

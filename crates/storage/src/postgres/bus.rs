@@ -13,7 +13,7 @@ use sqlx::postgres::{PgConnection, PgListener, PgNotification};
 use sqlx::{PgPool, Row as _};
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
-use tombolo_core::{Purpose, Seq, ServerTime, UserId};
+use tombolo_core::{Purpose, Seq, ServerTime, SpaceNumber, UserId};
 
 use super::connection::{Url, acquire, failed};
 use super::{Postgres, lock};
@@ -221,7 +221,7 @@ impl PostgresBus {
         }
         let mut text = String::new();
         for (space, head) in grown {
-            let one = format!("{} {} {head}", space.owner, space.purpose);
+            let one = format!("{} {} {} {head}", space.owner, space.purpose, space.number);
             if !text.is_empty() && self.node.len() + 4 + text.len() + one.len() > NOTIFICATION_BYTES_MAX {
                 notify(&mut connection, &format!("{} g {text}", self.node)).await?;
                 text.clear();
@@ -312,8 +312,9 @@ fn read_grown(text: &str) -> Option<Message> {
     let mut words = text.split(' ');
     let owner = UserId::new(words.next()?.parse().ok()?);
     let purpose = Purpose::parse(words.next()?).ok()?;
+    let number = SpaceNumber::new(words.next()?.parse().ok()?);
     let head: i64 = words.next()?.parse().ok()?;
-    Some(Message::Grew(SpaceAddress { owner, purpose }, crate::columns::seq_of(head)?))
+    Some(Message::Grew(SpaceAddress { owner, purpose, number }, crate::columns::seq_of(head)?))
 }
 
 fn frame(topic: &str, payload: Vec<u8>) -> Option<Message> {

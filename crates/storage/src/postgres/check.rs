@@ -7,7 +7,7 @@ use sqlx::{Connection as _, Row as _};
 use tombolo_core::Policy;
 
 use super::connection::failed;
-use crate::check::{Findings, LogCheck, LogRow, policy_of};
+use crate::check::{ENTRIES_WITHOUT_KEY, Findings, KEYS_WITHOUT_ENTRY, LogCheck, LogRow, policy_of};
 use crate::{CheckReport, Policies, Progress, StoreError};
 
 /// Reads one snapshot of everything, row by row.
@@ -32,6 +32,8 @@ pub(super) async fn check(
             check.findings.note(&format!("space {space}, its contents"), contents)?;
         }
     }
+    let keys = check.keys().await;
+    check.findings.note("the keys of entries", keys)?;
     progress(total, total);
     let report = check.findings.report;
     snapshot.commit().await.map_err(failed)?;
@@ -58,7 +60,8 @@ impl Check<'_> {
     }
 
     async fn log(&mut self, space: i64, head: i64, progress: &mut (dyn FnMut(u64) + Send)) -> Result<(), StoreError> {
-        let sql = "SELECT seq, committed_at, prev, checksum, payload FROM changes WHERE space = $1 ORDER BY seq";
+        let sql =
+            "SELECT seq, committed_at, prev, checksum, payload, record FROM changes WHERE space = $1 ORDER BY seq";
         let mut rows = sqlx::query(sql).bind(space).fetch(&mut *self.connection);
         let mut log = LogCheck::new(space);
         while let Some(row) = rows.try_next().await.map_err(failed)? {
@@ -68,10 +71,28 @@ impl Check<'_> {
                 prev: column(&row, 2)?,
                 checksum: column(&row, 3)?,
                 payload: column(&row, 4)?,
+                record: column(&row, 5)?,
             };
             log.change(&change, &mut self.findings, progress);
         }
+        drop(rows);
         log.end(head, &mut self.findings);
+        if log.has_entries() { self.entries(space).await } else { Ok(()) }
+    }
+
+    async fn entries(&mut self, space: i64) -> Result<(), StoreError> {
+        let mut rows = sqlx::query(ENTRIES_WITHOUT_KEY).bind(space).fetch(&mut *self.connection);
+        while let Some(row) = rows.try_next().await.map_err(failed)? {
+            self.findings.entry_without_key(space, column(&row, 0)?);
+        }
+        Ok(())
+    }
+
+    async fn keys(&mut self) -> Result<(), StoreError> {
+        let mut rows = sqlx::query(KEYS_WITHOUT_ENTRY).fetch(&mut *self.connection);
+        while let Some(row) = rows.try_next().await.map_err(failed)? {
+            self.findings.key_without_entry(column(&row, 0)?, column(&row, 1)?);
+        }
         Ok(())
     }
 

@@ -366,8 +366,7 @@ impl Ledger for Draft<'_> {
         if self.pending.changes.is_empty() && self.loaded.space.generation != self.generation {
             self.pending.fork = Some(self.end.seq);
         }
-        let seq = self.end.seq.next();
-        let committed_at = now.max(ServerTime::from_micros(self.end.committed_at.micros() + 1));
+        let End { seq, committed_at } = self.end.next(now);
         let replica = new
             .replica
             .and_then(|row| self.replica_names.get(&row).or_else(|| self.loaded.replica_names.get(&row)).cloned());

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Duration;
 
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection, Executor as _};
@@ -20,7 +19,7 @@ use super::line::Waited;
 use super::loaded::{Loaded, SpaceRow};
 use super::pending::Pending;
 use super::reader::{INLINE_SPAN, Reader};
-use super::tries::{Lane, Retries, Try};
+use super::tries::{ATTEMPT_MAX, LOCKED_SETTINGS, Lane, REQUEST_MAX, Retries, Try};
 use super::wants::Wants;
 use crate::columns::whole_millis;
 use crate::exchange::{self as shared, Judged, NothingNew, Page};
@@ -28,21 +27,13 @@ use crate::ledger::{IssuedCursor, Ledger as _, Replica};
 use crate::{Action, Delivery, Exchange, Exchanged, StoreError};
 
 /// Bytes of writes that one transaction groups: some of the largest requests.
-const GROUP_BYTES_MAX: usize = 4 << 20;
+pub(super) const GROUP_BYTES_MAX: usize = 4 << 20;
 /// Tries on an unlocked space: where nodes meet, its row is locked first the next time, so that each gets its turn and
 /// none works in vain.
 const UNLOCKED_TRIES_MAX: u32 = 1;
-/// How long a request may take in all, its waits included, before its client is told to come again.
-const REQUEST_MAX: Duration = Duration::from_secs(10);
-/// How long one connection may be busy with a request. A server that is gone without a word would be waited for
-/// for ever.
-const ATTEMPT_MAX: Duration = Duration::from_secs(8);
 /// What a poll reads of what is new: enough for the usual news to be there when the full request follows.
 const POLL_HEAD_ROWS: i64 = 64;
 const POLL_HEAD_BYTES: i64 = 1 << 16;
-/// A node that stands still while it holds a space's row is cut off, so that the others go on; and nobody waits for the
-/// row for longer than for a connection.
-const LOCKED_SETTINGS: &str = "SET LOCAL idle_in_transaction_session_timeout = '2s'; SET LOCAL lock_timeout = '5s'";
 /// Writes of a request above which deciding it is not done between two other requests of the same thread.
 const BLOCKING_WRITES: usize = 256;
 
@@ -182,6 +173,7 @@ impl Postgres {
         let mut retries = Retries::default();
         let mut has_failed = false;
         loop {
+            let began_at = self.env.now();
             let is_locked = retries.count >= UNLOCKED_TRIES_MAX;
             let tried = match Lane::of(&self.pool).await {
                 Ok(mut lane) => {
@@ -194,6 +186,7 @@ impl Postgres {
             has_failed |= tried.is_err();
             if let Some(Answered { answers, head, has_grown, left }) = retries.weigh(tried).await? {
                 if let Some((found, kept)) = left {
+                    self.commits.count(jobs.len(), self.env.now().since(began_at));
                     self.kept.keep(space, &found, kept);
                 }
                 // Only now is it committed. A try that failed may have been, too: then this one found all of it done.

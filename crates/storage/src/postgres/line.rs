@@ -1,14 +1,14 @@
 //! Who writes to a space next.
 //!
-//! On one node one request at a time leads a space; those that come meanwhile wait, and the next leader takes them all
+//! On one node one request at a time leads a space, under whatever key it is known by; those that come meanwhile wait, and the next leader takes them all
 //! into one transaction: one commit serves everyone who waited, and nobody waits for company. No task is started for
 //! it: whoever leads does so within its own request, and passes the lead on when it ends, also when it is dropped.
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
-use tombolo_core::SpaceId;
 
 use crate::StoreError;
 
@@ -18,41 +18,54 @@ const WAITING_MAX: usize = 1_024;
 /// Requests of one transaction: above this, the first would wait for the last longer than for a commit.
 const GROUP_MAX: usize = 64;
 
+/// What a space is known by while it is waited for.
+pub(super) trait Key: Copy + Eq + Hash {}
+
+impl<K: Copy + Eq + Hash> Key for K {}
+
 /// What a waiting request is told.
-enum Turn<J, T> {
+enum Turn<K: Key, J, T> {
     /// Another did its work.
     Done(Result<T, StoreError>),
     /// It leads now.
-    Lead(Lead<J, T>),
+    Lead(Lead<K, J, T>),
 }
 
-struct Ticket<J, T> {
+struct Ticket<K: Key, J, T> {
     job: Arc<J>,
-    turn: oneshot::Sender<Turn<J, T>>,
+    turn: oneshot::Sender<Turn<K, J, T>>,
 }
 
-type Queues<J, T> = Mutex<HashMap<SpaceId, VecDeque<Ticket<J, T>>>>;
+type Waiting<K, J, T> = HashMap<K, VecDeque<Ticket<K, J, T>>>;
+type Queues<K, J, T> = Mutex<Waiting<K, J, T>>;
 
 /// The spaces that somebody leads, each with who waits for it.
-pub(super) struct Lines<J, T>(Arc<Queues<J, T>>);
+pub(super) struct Lines<K: Key, J, T>(Arc<Queues<K, J, T>>);
 
-impl<J, T> Default for Lines<J, T> {
+impl<K: Key, J, T> Default for Lines<K, J, T> {
     fn default() -> Self {
         Self(Arc::default())
     }
 }
 
-/// The right to write to a space. Dropped, it goes to who waits longest, or ends.
-struct Lead<J, T> {
-    queues: Arc<Queues<J, T>>,
-    space: SpaceId,
+impl<K: Key, J, T> Lines<K, J, T> {
+    /// Requests that wait, of all spaces.
+    pub(super) fn waiting(&self) -> usize {
+        lock(&self.0).values().map(VecDeque::len).sum()
+    }
 }
 
-fn lock<J, T>(queues: &Queues<J, T>) -> MutexGuard<'_, HashMap<SpaceId, VecDeque<Ticket<J, T>>>> {
+/// The right to write to a space. Dropped, it goes to who waits longest, or ends.
+struct Lead<K: Key, J, T> {
+    queues: Arc<Queues<K, J, T>>,
+    space: K,
+}
+
+fn lock<K: Key, J, T>(queues: &Queues<K, J, T>) -> MutexGuard<'_, Waiting<K, J, T>> {
     queues.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl<J, T> Drop for Lead<J, T> {
+impl<K: Key, J, T> Drop for Lead<K, J, T> {
     fn drop(&mut self) {
         let next = {
             let mut queues = lock(&self.queues);
@@ -71,23 +84,23 @@ impl<J, T> Drop for Lead<J, T> {
 }
 
 /// The jobs that a request leads, its own first.
-pub(super) struct Group<J, T> {
+pub(super) struct Group<K: Key, J, T> {
     own: Arc<J>,
-    tickets: Vec<Ticket<J, T>>,
-    _lead: Lead<J, T>,
+    tickets: Vec<Ticket<K, J, T>>,
+    _lead: Lead<K, J, T>,
 }
 
 /// What came of waiting.
-pub(super) enum Waited<J, T> {
+pub(super) enum Waited<K: Key, J, T> {
     /// Another did the work.
     Done(Result<T, StoreError>),
     /// These are to be done now.
-    Lead(Group<J, T>),
+    Lead(Group<K, J, T>),
 }
 
-impl<J, T> Lead<J, T> {
+impl<K: Key, J, T> Lead<K, J, T> {
     /// Takes who waits, up to what fits in one transaction beside `own`.
-    fn group(self, own: Arc<J>, size_of: impl Fn(&J) -> usize, size_max: usize) -> Group<J, T> {
+    fn group(self, own: Arc<J>, size_of: impl Fn(&J) -> usize, size_max: usize) -> Group<K, J, T> {
         let mut tickets = Vec::new();
         let mut size = size_of(&own);
         let mut queues = lock(&self.queues);
@@ -106,7 +119,7 @@ impl<J, T> Lead<J, T> {
     }
 }
 
-impl<J, T> Group<J, T> {
+impl<K: Key, J, T> Group<K, J, T> {
     pub(super) fn jobs(&self) -> Vec<Arc<J>> {
         std::iter::once(&self.own).chain(self.tickets.iter().map(|ticket| &ticket.job)).map(Arc::clone).collect()
     }
@@ -122,17 +135,17 @@ impl<J, T> Group<J, T> {
     }
 }
 
-impl<J, T> Lines<J, T> {
+impl<K: Key, J, T> Lines<K, J, T> {
     /// Waits until `job` is done on `space` by another, or until it is to be done here, in a group with others.
     ///
     /// Dropped midway it is done or not done; if it led, those that it led for have theirs done anew.
     pub(super) async fn wait(
         &self,
-        space: SpaceId,
+        space: K,
         job: J,
         size_of: impl Fn(&J) -> usize,
         size_max: usize,
-    ) -> Result<Waited<J, T>, StoreError> {
+    ) -> Result<Waited<K, J, T>, StoreError> {
         let job = Arc::new(job);
         loop {
             let waiting = match self.queue(space, &job)? {
@@ -148,7 +161,7 @@ impl<J, T> Lines<J, T> {
         }
     }
 
-    fn queue(&self, space: SpaceId, job: &Arc<J>) -> Result<Place<J, T>, StoreError> {
+    fn queue(&self, space: K, job: &Arc<J>) -> Result<Place<K, J, T>, StoreError> {
         let mut queues = lock(&self.0);
         let Some(queue) = queues.get_mut(&space) else {
             queues.insert(space, VecDeque::new());
@@ -164,8 +177,8 @@ impl<J, T> Lines<J, T> {
 }
 
 /// Where a request finds itself that comes to a space.
-enum Place<J, T> {
+enum Place<K: Key, J, T> {
     /// Nobody led: it does.
-    First(Lead<J, T>),
-    Behind(oneshot::Receiver<Turn<J, T>>),
+    First(Lead<K, J, T>),
+    Behind(oneshot::Receiver<Turn<K, J, T>>),
 }

@@ -4,6 +4,7 @@ use sqlx::Row as _;
 use sqlx::postgres::PgConnection;
 use tombolo_core::{Policy, ReplicaName, Seq, ServerTime, SpaceId, limits};
 
+use super::at;
 use super::connection::failed;
 use super::found::{BYTES, Found, INTS, KINDS, Kind, Read, TEXTS, bad};
 use super::generation::Run;
@@ -11,7 +12,7 @@ use super::loaded::SpaceRow;
 use super::statement::{Rows, Statement};
 use super::wants::Wants;
 use crate::columns::{count, small};
-use crate::{LoggedChange, StoreError};
+use crate::{LoggedChange, SpaceAddress, StoreError};
 
 /// How much one statement reads of what has no end by itself.
 #[derive(Clone, Copy, Debug)]
@@ -318,21 +319,21 @@ fn heads(union: &mut Union, wants: &Wants, bounds: Bounds) -> Result<(), StoreEr
 /// The log's changes after `after`, with all that they hold.
 pub(super) async fn changes(
     connection: &mut PgConnection,
-    space: SpaceId,
+    address: SpaceAddress,
     policy: &dyn Policy,
     after: Seq,
     count_max: usize,
 ) -> Result<Vec<LoggedChange>, StoreError> {
     let mut statement = Statement::default();
-    let (space_id, after) = (statement.bind(space.get())?, statement.bind(crate::columns::int(after))?);
-    let most = statement.bind(count(count_max))?;
+    let space = at(&mut statement, address)?;
+    let (after, most) = (statement.bind(crate::columns::int(after))?, statement.bind(count(count_max))?);
     let (ints, texts) = (RECORD[0].join(", "), RECORD[1].join(", "));
     let bytes = format!("{}, c.payload, NULL::bytea", RECORD[2].join(", "));
     statement.push(&format!(
         "SELECT 0, {ints}, {texts}, {bytes}, c.committed_at FROM changes c
-         JOIN records r ON r.space = {space_id} AND r.id = c.record
-         LEFT JOIN replicas p ON p.space = {space_id} AND p.id = c.replica
-         WHERE c.space = {space_id} AND c.seq > {after} ORDER BY c.seq LIMIT {most}"
+         JOIN records r ON r.space = c.space AND r.id = c.record
+         LEFT JOIN replicas p ON p.space = c.space AND p.id = c.replica
+         WHERE c.space = (SELECT s.id FROM spaces s WHERE {space}) AND c.seq > {after} ORDER BY c.seq LIMIT {most}"
     ));
     statement
         .rows(connection, |row| {

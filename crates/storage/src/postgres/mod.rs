@@ -7,20 +7,27 @@
 
 mod absorb;
 mod accounts;
+mod append;
 mod bus;
 mod check;
 pub(crate) mod connection;
 mod draft;
+mod entries;
 mod exchange;
 mod found;
 mod generation;
+mod invitations;
 mod kept;
 mod line;
 mod load;
 mod loaded;
+mod members;
 mod pending;
+mod people;
+mod projects;
 mod reader;
 pub(crate) mod schema;
+mod sign_ins;
 pub(crate) mod statement;
 mod tries;
 mod wants;
@@ -30,12 +37,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sqlx::{PgConnection, PgPool, Row as _};
-use tombolo_core::{Cursor, Env, Fork, Generation, Policy, Resume, Seq, ServerTime, SpaceId};
+use tombolo_core::{Cursor, Env, Fork, Generation, Policy, ProjectId, Resume, Seq, ServerTime, SpaceId};
 
 use crate::columns::seq_of;
+use crate::commits::CommitCounter;
 use crate::{
-    Bus, CheckReport, Elsewhere, Exchange, Exchanged, LoggedChange, Logs, Policies, Progress, Reply, SpaceAddress,
-    StoreError, Upkeep,
+    Append, Appended, Bus, CheckReport, CommitCounts, Elsewhere, Exchange, Exchanged, LoggedChange, Logs, Policies,
+    Progress, Reply, Ruled, SpaceAddress, StoreError, Upkeep,
 };
 pub use connection::{Url, UrlError};
 use connection::{acquire, failed};
@@ -81,8 +89,11 @@ pub struct Postgres {
     /// The generation of the run of the database that was last met.
     present: Mutex<Option<Present>>,
     spaces: Mutex<HashMap<SpaceAddress, SpaceId>>,
-    lines: Lines<Job, Outcome>,
+    lines: Lines<SpaceId, Job, Outcome>,
+    /// Who appends to a project's space next.
+    appending: Lines<ProjectId, Append, Ruled<Vec<Appended>>>,
     kept: kept::Keeper,
+    commits: CommitCounter,
     bus: bus::PostgresBus,
     /// Calls so far: a node that serves nobody need not ask whether credentials changed.
     calls: AtomicU64,
@@ -123,7 +134,9 @@ impl Postgres {
             present: Mutex::default(),
             spaces: Mutex::default(),
             lines: Lines::default(),
+            appending: Lines::default(),
             kept: kept::Keeper::default(),
+            commits: CommitCounter::default(),
             bus,
             calls: AtomicU64::new(0),
             looked: Mutex::default(),
@@ -169,8 +182,10 @@ impl Postgres {
         }
         let mut found = find_space(connection, address).await?;
         if let (None, Some(now)) = (found, is_to_be) {
-            let sql = "INSERT INTO spaces (owner, purpose, created_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
-            let insert = sqlx::query(sql).bind(address.owner.get()).bind(address.purpose.as_str()).bind(now.micros());
+            let sql = "INSERT INTO spaces (owner, purpose, number, created_at) VALUES ($1, $2, $3, $4)
+                       ON CONFLICT DO NOTHING";
+            let insert = sqlx::query(sql).bind(address.owner.get()).bind(address.purpose.as_str());
+            let insert = insert.bind(address.number.get()).bind(now.micros());
             insert.execute(&mut *connection).await.map_err(failed)?;
             found = find_space(connection, address).await?;
         }
@@ -206,9 +221,7 @@ impl Postgres {
         after: Seq,
         count_max: usize,
     ) -> Result<Vec<LoggedChange>, StoreError> {
-        let mut connection = acquire(&self.pool).await?;
-        let Some(space) = self.space(&mut connection, address, None).await? else { return Ok(Vec::new()) };
-        load::changes(&mut connection, space, &*policy, after, count_max).await
+        load::changes(&mut *acquire(&self.pool).await?, address, &*policy, after, count_max).await
     }
 }
 
@@ -219,10 +232,18 @@ async fn refuse_unfinished(connection: &mut PgConnection) -> Result<(), StoreErr
     if row.try_get(0).map_err(failed)? { Err(StoreError::Unfinished) } else { Ok(()) }
 }
 
+/// What is said of a space `s` to find it by its address, in the statement that reads it: no number of a space is
+/// believed that was read before, since the database may be another one by now.
+fn at(statement: &mut Statement, address: SpaceAddress) -> Result<String, StoreError> {
+    let (owner, purpose) = (statement.bind(address.owner.get())?, statement.bind(address.purpose.as_str())?);
+    let number = statement.bind(address.number.get())?;
+    Ok(format!("s.owner = {owner} AND s.purpose = {purpose} AND s.number = {number}"))
+}
+
 async fn find_space(connection: &mut PgConnection, address: SpaceAddress) -> Result<Option<SpaceId>, StoreError> {
     let mut statement = Statement::default();
-    let (owner, purpose) = (statement.bind(address.owner.get())?, statement.bind(address.purpose.as_str())?);
-    statement.push(&format!("SELECT id FROM spaces WHERE owner = {owner} AND purpose = {purpose}"));
+    let space = at(&mut statement, address)?;
+    statement.push(&format!("SELECT id FROM spaces s WHERE {space}"));
     let found = statement.rows(connection, |row| row.try_get(0).map(SpaceId::new).map_err(failed)).await?;
     Ok(found.first().copied())
 }
@@ -245,12 +266,14 @@ impl Logs for Postgres {
 
     fn heads<'a>(&'a self, spaces: &'a [SpaceAddress]) -> Reply<'a, Vec<Seq>> {
         Box::pin(async move {
-            let sql = "SELECT coalesce(s.head_seq, 0) FROM unnest($1::int8[], $2::text[]) WITH ORDINALITY
-                           w(owner, purpose, place)
-                       LEFT JOIN spaces s ON s.owner = w.owner AND s.purpose = w.purpose ORDER BY w.place";
-            let (owners, purposes): (Vec<i64>, Vec<&str>) =
-                spaces.iter().map(|space| (space.owner.get(), space.purpose.as_str())).unzip();
-            let select = sqlx::query(sql).bind(owners).bind(purposes);
+            let sql = "SELECT coalesce(s.head_seq, 0) FROM unnest($1::int8[], $2::text[], $3::int8[]) WITH ORDINALITY
+                           w(owner, purpose, number, place)
+                       LEFT JOIN spaces s ON s.owner = w.owner AND s.purpose = w.purpose AND s.number = w.number
+                       ORDER BY w.place";
+            let owners: Vec<i64> = spaces.iter().map(|space| space.owner.get()).collect();
+            let purposes: Vec<&str> = spaces.iter().map(|space| space.purpose.as_str()).collect();
+            let numbers: Vec<i64> = spaces.iter().map(|space| space.number.get()).collect();
+            let select = sqlx::query(sql).bind(owners).bind(purposes).bind(numbers);
             let rows = select.fetch_all(&mut *acquire(&self.pool).await?).await.map_err(failed)?;
             let read = |row: &sqlx::postgres::PgRow| {
                 let head: i64 = row.try_get(0).map_err(failed)?;
@@ -286,6 +309,10 @@ impl Upkeep for Postgres {
                 true => Err(StoreError::Unreachable("the database takes no writes: it is a standby".into())),
             }
         })
+    }
+
+    fn commits(&self) -> CommitCounts {
+        self.commits.read(self.lines.waiting() + self.appending.waiting())
     }
 
     fn changed_elsewhere(&self) -> Reply<'_, Elsewhere> {

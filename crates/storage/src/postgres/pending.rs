@@ -103,7 +103,7 @@ fn bytes(instant: Instant) -> Vec<u8> {
 }
 
 /// PostgreSQL's text holds no zero byte; what a device sent may.
-fn without_zero(text: &str) -> String {
+pub(super) fn without_zero(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
 }
 

@@ -7,7 +7,11 @@ use crate::StoreError;
 use crate::migrations::pending;
 
 /// Numbered, applied in order at start, never edited after release.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_initial.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_initial.sql"),
+    include_str!("migrations/0002_people.sql"),
+    include_str!("migrations/0003_entries.sql"),
+];
 
 /// The advisory lock under which one node at a time brings the schema up: the letters "tombolo".
 const LOCK: i64 = 0x74_6f6d_626f_6c6f;

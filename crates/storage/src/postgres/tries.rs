@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
-use sqlx::{PgPool, Postgres as Postgresql};
+use sqlx::{PgConnection, PgPool, Postgres as Postgresql};
 use tokio::time::error::Elapsed;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
+use super::Postgres;
 use super::connection::{acquire, is_transient};
 use crate::StoreError;
 
@@ -15,6 +16,16 @@ const TRIES_MAX: u32 = 12;
 /// Before the second try after the database failed; each next one waits twice as long, up to the last.
 const RETRY_FIRST: Duration = Duration::from_millis(20);
 const RETRY_LAST: Duration = Duration::from_millis(1_000);
+
+/// How long a request may take in all, its waits included, before its client is told to come again.
+pub(super) const REQUEST_MAX: Duration = Duration::from_secs(10);
+/// How long one connection may be busy with a request. A server that is gone without a word would be waited for
+/// for ever.
+pub(super) const ATTEMPT_MAX: Duration = Duration::from_secs(8);
+/// A node that stands still while it holds a space's row is cut off, so that the others go on; and nobody waits for the
+/// row for longer than for a connection.
+pub(super) const LOCKED_SETTINGS: &str =
+    "SET LOCAL idle_in_transaction_session_timeout = '2s'; SET LOCAL lock_timeout = '5s'";
 
 /// What came of one try.
 pub(super) enum Try<T> {
@@ -70,6 +81,28 @@ impl Retries {
                 Ok(None)
             }
             Err(error) => Err(error),
+        }
+    }
+}
+
+impl Postgres {
+    /// Makes an attempt until it comes to something, each time on a connection of its own.
+    pub(super) async fn tried<T>(
+        &self,
+        attempt: impl AsyncFn(&mut PgConnection) -> Result<Try<T>, StoreError>,
+    ) -> Result<T, StoreError> {
+        let mut retries = Retries::default();
+        loop {
+            let tried = match Lane::of(&self.pool).await {
+                Ok(mut lane) => {
+                    let tried = timeout(ATTEMPT_MAX, attempt(&mut lane.connection)).await;
+                    lane.settle(tried)
+                }
+                Err(error) => Err(error),
+            };
+            if let Some(done) = retries.weigh(tried).await? {
+                return Ok(done);
+            }
         }
     }
 }

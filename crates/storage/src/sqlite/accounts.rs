@@ -1,62 +1,74 @@
 //! Users, credentials and refusals in SQLite.
 
 use rusqlite::{Connection, Row, params};
-use tombolo_core::{CredentialId, Name, Purpose, ServerTime, UserId, limits};
+use tombolo_core::{CredentialId, EmailAddress, Name, Purpose, ServerTime, UserId, limits};
 
 use super::Sqlite;
 use super::connection::failed;
+use super::projects::number;
+use crate::naming::{account_names, no_account_name};
 use crate::{Accounts, Added, Credential, FoundCredential, NewCredential, Refusal, Reply, StoreError, User};
 
+/// The columns of [`read_user`].
+macro_rules! user_columns {
+    () => {
+        "id, name, email, created_at, confirmed_at, disabled_at"
+    };
+}
+
 impl Accounts for Sqlite {
-    fn add_user<'a>(&'a self, name: &'a Name, email: Option<&'a str>, now: ServerTime) -> Reply<'a, Added<UserId>> {
-        let (name, email) = (name.clone(), email.map(str::to_owned));
+    fn add_user<'a>(
+        &'a self,
+        name: &'a Name,
+        email: Option<&'a EmailAddress>,
+        now: ServerTime,
+    ) -> Reply<'a, Added<UserId>> {
+        let (name, email) = (name.clone(), email.cloned());
         Box::pin(self.writer.write(move |connection| {
-            let sql = "INSERT OR IGNORE INTO users (name, email, created_at) VALUES (?1, ?2, ?3)";
-            let added = execute(connection, sql, params![name.as_str(), email, now.micros()])?;
-            Ok(if added == 0 { Added::NameTaken } else { Added::New(UserId::new(connection.last_insert_rowid())) })
+            if is_taken(connection, &name)? {
+                return Ok(Added::NameTaken);
+            }
+            if let Some(email) = &email
+                && user_of(connection, email)?.is_some()
+            {
+                return Ok(Added::EmailTaken);
+            }
+            make_user(connection, &name, email.as_ref(), now, Some(now)).map(Added::New)
+        }))
+    }
+
+    fn user_by_id(&self, id: UserId) -> Reply<'_, Option<User>> {
+        Box::pin(self.readers.read(move |connection| {
+            let sql = concat!("SELECT ", user_columns!(), " FROM users WHERE id = ?1");
+            Ok(select(connection, sql, [id.get()], read_user)?.pop())
         }))
     }
 
     fn user<'a>(&'a self, name: &'a Name) -> Reply<'a, Option<User>> {
         let name = name.clone();
         Box::pin(self.readers.read(move |connection| {
-            let sql = "SELECT id, name, email, created_at, disabled_at FROM users WHERE name = ?1";
+            let sql = concat!("SELECT ", user_columns!(), " FROM users WHERE name = ?1");
             Ok(select(connection, sql, [name.as_str()], read_user)?.pop())
         }))
     }
 
     fn users(&self) -> Reply<'_, Vec<User>> {
         Box::pin(self.readers.read(|connection| {
-            let sql = "SELECT id, name, email, created_at, disabled_at FROM users ORDER BY name";
+            let sql = concat!("SELECT ", user_columns!(), " FROM users ORDER BY name");
             select(connection, sql, [], read_user)
         }))
     }
 
     fn disable_user<'a>(&'a self, name: &'a Name, now: ServerTime) -> Reply<'a, bool> {
         let name = name.clone();
-        Box::pin(self.writer.write(move |connection| {
+        self.admit(move |connection| {
             let sql = "UPDATE users SET disabled_at = ifnull(disabled_at, ?2) WHERE name = ?1";
             Ok(execute(connection, sql, params![name.as_str(), now.micros()])? > 0)
-        }))
+        })
     }
 
     fn add_credential(&self, new: NewCredential) -> Reply<'_, Added<CredentialId>> {
-        Box::pin(self.writer.write(move |connection| {
-            // Looked for first, so that a taken prefix, which would be a fault, is not mistaken for a taken name.
-            let sql = "SELECT 1 FROM credentials WHERE user_id = ?1 AND name = ?2";
-            let mut taken = connection.prepare_cached(sql).map_err(failed)?;
-            if taken.exists(params![new.user.get(), new.name.as_str()]).map_err(failed)? {
-                return Ok(Added::NameTaken);
-            }
-            let sql = "INSERT INTO credentials (user_id, name, purpose, prefix, hash, created_at, expires_at)
-                       VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
-            let NewCredential { user, name, purpose, prefix, hash, created_at, expires_at } = &new;
-            let expires_at = expires_at.map(ServerTime::micros);
-            let (name, purpose) = (name.as_str(), purpose.as_str());
-            let values = params![user.get(), name, purpose, prefix, hash, created_at.micros(), expires_at];
-            execute(connection, sql, values)?;
-            Ok(Added::New(CredentialId::new(connection.last_insert_rowid())))
-        }))
+        self.admit(move |connection| add_credential(connection, &new))
     }
 
     fn credentials(&self, user: Option<UserId>) -> Reply<'_, Vec<Credential>> {
@@ -70,10 +82,17 @@ impl Accounts for Sqlite {
 
     fn revoke_credential<'a>(&'a self, user: UserId, name: &'a Name) -> Reply<'a, bool> {
         let name = name.clone();
-        Box::pin(self.writer.write(move |connection| {
+        self.admit(move |connection| {
             let sql = "DELETE FROM credentials WHERE user_id = ?1 AND name = ?2";
             Ok(execute(connection, sql, params![user.get(), name.as_str()])? > 0)
-        }))
+        })
+    }
+
+    fn revoke_credential_by_id(&self, user: UserId, id: CredentialId, purpose: Purpose) -> Reply<'_, bool> {
+        self.admit(move |connection| {
+            let sql = "DELETE FROM credentials WHERE id = ?2 AND user_id = ?1 AND purpose = ?3";
+            Ok(execute(connection, sql, params![user.get(), id.get(), purpose.as_str()])? > 0)
+        })
     }
 
     fn find_credential<'a>(&'a self, prefix: &'a str) -> Reply<'a, Option<FoundCredential>> {
@@ -125,12 +144,78 @@ impl Accounts for Sqlite {
     }
 }
 
-fn execute(connection: &Connection, sql: &str, values: impl rusqlite::Params) -> Result<usize, StoreError> {
+fn is_taken(connection: &Connection, name: &Name) -> Result<bool, StoreError> {
+    let mut taken = connection.prepare_cached("SELECT 1 FROM users WHERE name = ?1").map_err(failed)?;
+    taken.exists([name.as_str()]).map_err(failed)
+}
+
+fn make_user(
+    connection: &Connection,
+    name: &Name,
+    email: Option<&EmailAddress>,
+    created_at: ServerTime,
+    confirmed_at: Option<ServerTime>,
+) -> Result<UserId, StoreError> {
+    let sql = "INSERT INTO users (name, email, email_key, created_at, confirmed_at) VALUES (?1, ?2, ?3, ?4, ?5)";
+    let (text, key) = (email.map(EmailAddress::as_str), email.map(EmailAddress::key));
+    let confirmed_at = confirmed_at.map(ServerTime::micros);
+    execute(connection, sql, params![name.as_str(), text, key, created_at.micros(), confirmed_at])?;
+    Ok(UserId::new(connection.last_insert_rowid()))
+}
+
+/// Makes the account of an address that has none.
+pub(super) fn make_account(
+    connection: &Connection,
+    email: &EmailAddress,
+    now: ServerTime,
+    confirmed_at: Option<ServerTime>,
+) -> Result<UserId, StoreError> {
+    let sql = "SELECT 1 + coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'users'), 0)";
+    let next = UserId::new(number(connection, sql, [])?);
+    for name in account_names(email, next) {
+        if !is_taken(connection, &name)? {
+            return make_user(connection, &name, Some(email), now, confirmed_at);
+        }
+    }
+    Err(no_account_name())
+}
+
+/// Whoever has an address.
+pub(super) fn user_of(connection: &Connection, email: &EmailAddress) -> Result<Option<UserId>, StoreError> {
+    let sql = "SELECT id FROM users WHERE email_key = ?1";
+    Ok(select(connection, sql, [email.key()], |row| row.get(0).map(UserId::new).map_err(failed))?.pop())
+}
+
+/// Whether there is such a user who is not disabled.
+pub(super) fn is_enabled(connection: &Connection, user: UserId) -> Result<bool, StoreError> {
+    let sql = "SELECT 1 FROM users WHERE id = ?1 AND disabled_at IS NULL";
+    let mut enabled = connection.prepare_cached(sql).map_err(failed)?;
+    enabled.exists([user.get()]).map_err(failed)
+}
+
+pub(super) fn add_credential(connection: &Connection, new: &NewCredential) -> Result<Added<CredentialId>, StoreError> {
+    // Looked for first, so that a taken prefix, which would be a fault, is not mistaken for a taken name.
+    let sql = "SELECT 1 FROM credentials WHERE user_id = ?1 AND name = ?2";
+    let mut taken = connection.prepare_cached(sql).map_err(failed)?;
+    if taken.exists(params![new.user.get(), new.name.as_str()]).map_err(failed)? {
+        return Ok(Added::NameTaken);
+    }
+    let sql = "INSERT INTO credentials (user_id, name, purpose, prefix, hash, created_at, expires_at)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    let NewCredential { user, name, purpose, prefix, hash, created_at, expires_at } = new;
+    let expires_at = expires_at.map(ServerTime::micros);
+    let (name, purpose) = (name.as_str(), purpose.as_str());
+    let values = params![user.get(), name, purpose, prefix, hash, created_at.micros(), expires_at];
+    execute(connection, sql, values)?;
+    Ok(Added::New(CredentialId::new(connection.last_insert_rowid())))
+}
+
+pub(super) fn execute(connection: &Connection, sql: &str, values: impl rusqlite::Params) -> Result<usize, StoreError> {
     connection.prepare_cached(sql).and_then(|mut statement| statement.execute(values)).map_err(failed)
 }
 
 /// The rows of a query, each read by `read`. The lists here are people's: none needs a page.
-fn select<T>(
+pub(super) fn select<T>(
     connection: &Connection,
     sql: &str,
     values: impl rusqlite::Params,
@@ -151,7 +236,8 @@ fn read_user(row: &Row<'_>) -> Result<User, StoreError> {
         name: name(row, 1)?,
         email: row.get(2).map_err(failed)?,
         created_at: time(row, 3)?,
-        disabled_at: maybe_time(row, 4)?,
+        confirmed_at: maybe_time(row, 4)?,
+        disabled_at: maybe_time(row, 5)?,
     })
 }
 
@@ -188,7 +274,7 @@ fn read_refusal(row: &Row<'_>) -> Result<Refusal, StoreError> {
     })
 }
 
-fn name(row: &Row<'_>, index: usize) -> Result<Name, StoreError> {
+pub(super) fn name(row: &Row<'_>, index: usize) -> Result<Name, StoreError> {
     let text: String = row.get(index).map_err(failed)?;
     Name::parse(&text).map_err(|error| StoreError::Corrupt(format!("a stored name is none: {error}")))
 }
@@ -198,10 +284,10 @@ fn purpose(row: &Row<'_>, index: usize) -> Result<Purpose, StoreError> {
     Purpose::parse(&text).map_err(|error| StoreError::Corrupt(format!("a credential's purpose: {error}")))
 }
 
-fn time(row: &Row<'_>, index: usize) -> Result<ServerTime, StoreError> {
+pub(super) fn time(row: &Row<'_>, index: usize) -> Result<ServerTime, StoreError> {
     row.get(index).map(ServerTime::from_micros).map_err(failed)
 }
 
-fn maybe_time(row: &Row<'_>, index: usize) -> Result<Option<ServerTime>, StoreError> {
+pub(super) fn maybe_time(row: &Row<'_>, index: usize) -> Result<Option<ServerTime>, StoreError> {
     Ok(row.get::<_, Option<i64>>(index).map_err(failed)?.map(ServerTime::from_micros))
 }

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, params};
 
 use super::connection::failed;
-use crate::check::{Findings, LogCheck, LogRow, policy_of};
+use crate::check::{ENTRIES_WITHOUT_KEY, Findings, KEYS_WITHOUT_ENTRY, LogCheck, LogRow, policy_of};
 use crate::{CheckReport, Policies, Progress, StoreError};
 
 pub(super) fn check(
@@ -28,6 +28,8 @@ pub(super) fn check(
             check.findings.note(&format!("space {space}, its contents"), contents)?;
         }
     }
+    let keys = check.keys();
+    check.findings.note("the keys of entries", keys)?;
     progress(total, total);
     Ok(check.findings.report)
 }
@@ -72,7 +74,8 @@ impl Check<'_> {
     }
 
     fn log(&mut self, space: i64, head: i64, progress: &mut dyn FnMut(u64)) -> Result<(), StoreError> {
-        let sql = "SELECT seq, committed_at, prev, checksum, payload FROM changes WHERE space = ?1 ORDER BY seq";
+        let sql =
+            "SELECT seq, committed_at, prev, checksum, payload, record FROM changes WHERE space = ?1 ORDER BY seq";
         let mut statement = self.connection.prepare(sql).map_err(failed)?;
         let mut rows = statement.query([space]).map_err(failed)?;
         let mut log = LogCheck::new(space);
@@ -92,10 +95,29 @@ impl Check<'_> {
                 prev: row.get(2).map_err(failed)?,
                 checksum: row.get(3).map_err(failed)?,
                 payload,
+                record: row.get(5).map_err(failed)?,
             };
             log.change(&change, &mut self.findings, progress);
         }
         log.end(head, &mut self.findings);
+        if log.has_entries() { self.entries(space) } else { Ok(()) }
+    }
+
+    fn entries(&mut self, space: i64) -> Result<(), StoreError> {
+        let mut statement = self.connection.prepare(ENTRIES_WITHOUT_KEY).map_err(failed)?;
+        for seq in statement.query_map([space], |row| row.get(0)).map_err(failed)? {
+            self.findings.entry_without_key(space, seq.map_err(failed)?);
+        }
+        Ok(())
+    }
+
+    fn keys(&mut self) -> Result<(), StoreError> {
+        let mut statement = self.connection.prepare(KEYS_WITHOUT_ENTRY).map_err(failed)?;
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).map_err(failed)?;
+        for row in rows {
+            let (space, seq) = row.map_err(failed)?;
+            self.findings.key_without_entry(space, seq);
+        }
         Ok(())
     }
 

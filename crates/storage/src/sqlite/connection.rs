@@ -11,7 +11,12 @@ use crate::StoreError;
 use crate::migrations::pending;
 
 /// Numbered, applied in order at start, never edited after release.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_initial.sql"), include_str!("migrations/0002_moved.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_initial.sql"),
+    include_str!("migrations/0002_moved.sql"),
+    include_str!("migrations/0003_people.sql"),
+    include_str!("migrations/0004_entries.sql"),
+];
 
 /// How long a statement waits for another process that holds the database: the command line's writes take milliseconds.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -19,8 +24,8 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Pages kept in memory per connection, in KiB: heads and inner nodes of a busy space; more is left to the file cache.
 const CACHE_KIB: i64 = 2_048;
 
-/// Statements that stay prepared: there are about forty.
-const STATEMENTS_MAX: usize = 64;
+/// Statements that stay prepared: there are about a hundred.
+const STATEMENTS_MAX: usize = 128;
 
 /// Opens the database for writing, and makes it when it is missing, readable by its owner only.
 pub(crate) fn open_writer(path: &Path) -> Result<Connection, StoreError> {

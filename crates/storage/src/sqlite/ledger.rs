@@ -11,11 +11,9 @@ use super::connection::failed;
 use super::rows::{
     bad, change_columns, cursor_columns, instant, millis, millis_opt, op, read_change, read_cursor, seq, seq_opt,
 };
+use super::tail::Tail;
 use crate::StoreError;
-use crate::columns::{
-    checksum_of, count, encode_pages, from_millis, int, op_code, origin_code, small, to_millis, verdict_code,
-    whole_millis,
-};
+use crate::columns::{checksum_of, count, encode_pages, from_millis, int, small, to_millis, whole_millis};
 use crate::ledger::{
     Alias, Change, End, HeadRow, HeadVisitor, IssuedCursor, Ledger, NewChange, Record, RecordRow, Replica, ReplicaRow,
     Traffic, Upload,
@@ -28,11 +26,7 @@ pub(super) struct SqliteLedger<'a> {
     space: SpaceId,
     actor: UserId,
     policy: &'a dyn Policy,
-    /// The ordinal of this run of history; zero where nothing is written.
-    generation: i64,
-    /// The log's end, once read; written back by [`Self::finish`].
-    end: Option<End>,
-    is_longer: bool,
+    tail: Tail<'a>,
 }
 
 impl<'a> SqliteLedger<'a> {
@@ -43,16 +37,12 @@ impl<'a> SqliteLedger<'a> {
         policy: &'a dyn Policy,
         generation: i64,
     ) -> Self {
-        Self { connection, space, actor, policy, generation, end: None, is_longer: false }
+        Self { connection, space, actor, policy, tail: Tail::new(connection, space, generation) }
     }
 
     /// Writes the log's new end.
     pub(super) fn finish(self) -> Done<()> {
-        let Some(end) = self.end.filter(|_| self.is_longer) else { return Ok(()) };
-        self.run(
-            "UPDATE spaces SET head_seq = ?2, head_time = ?3, generation = ?4 WHERE id = ?1",
-            params![self.space.get(), int(end.seq), end.committed_at.micros(), self.generation],
-        )
+        self.tail.finish()
     }
 
     fn run(&self, sql: &str, params: impl rusqlite::Params) -> Done<()> {
@@ -96,28 +86,11 @@ impl<'a> SqliteLedger<'a> {
     fn damaged(&self, seq: Seq, what: &str) -> StoreError {
         StoreError::Corrupt(format!("change {seq} of space {}: {what}", self.space))
     }
-
-    /// Notes where this generation takes over, at its first change in a space.
-    fn fork(&mut self, end: End) -> Done<()> {
-        self.run(
-            "INSERT INTO forks (space, generation, seq)
-             SELECT ?1, ?2, ?3 WHERE (SELECT generation FROM spaces WHERE id = ?1) <> ?2
-             ON CONFLICT DO NOTHING",
-            params![self.space.get(), self.generation, int(end.seq)],
-        )
-    }
 }
 
 impl Ledger for SqliteLedger<'_> {
     fn end(&mut self) -> Done<End> {
-        if let Some(end) = self.end {
-            return Ok(end);
-        }
-        let read = |row: &Row<'_>| Ok(End { seq: seq(row, 0)?, committed_at: ServerTime::from_micros(row.get(1)?) });
-        let end = self.one("SELECT head_seq, head_time FROM spaces WHERE id = ?1", [self.space.get()], read)?;
-        let end = end.ok_or_else(|| StoreError::Internal("a space vanished".to_owned()))?;
-        self.end = Some(end);
-        Ok(end)
+        self.tail.end()
     }
 
     fn replica(&mut self, name: &ReplicaName) -> Done<Option<Replica>> {
@@ -285,44 +258,13 @@ impl Ledger for SqliteLedger<'_> {
     }
 
     fn append(&mut self, change: &NewChange<'_>, now: ServerTime) -> Done<Seq> {
-        let end = self.end()?;
-        if !self.is_longer {
-            self.fork(end)?;
-        }
-        let seq = end.seq.next();
-        let committed_at = now.max(ServerTime::from_micros(end.committed_at.micros() + 1));
-        self.run(
-            "INSERT INTO changes (space, seq, record, prev, base, committed_at, written_at, stamp_at, public_at, actor,
-                 replica, op, origin, verdict, digest, checksum, payload)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
-            params![
-                self.space.get(),
-                int(seq),
-                change.record.0,
-                change.prev.map(int),
-                change.base.map(int),
-                committed_at.micros(),
-                change.written_at.to_bytes(),
-                i64::try_from(change.stamp_at.nanos())
-                    .map_err(|_| StoreError::Internal("a stamp is beyond 2262".to_owned()))?,
-                whole_millis(change.public_at),
-                self.actor.get(),
-                change.replica.map(|replica| replica.0),
-                op_code(change.op),
-                origin_code(change.origin),
-                verdict_code(change.verdict),
-                change.digest.to_bytes(),
-                checksum_of(change.payload),
-                change.payload
-            ],
-        )?;
+        let at = self.end()?.next(now);
+        self.tail.append(change, self.actor, at)?;
         let is_effective = change.origin != Origin::Replica || change.verdict == Verdict::Applied;
         if is_effective && change.prev.is_some() {
-            self.run("UPDATE records SET seq = ?2 WHERE id = ?1", params![change.record.0, int(seq)])?;
+            self.run("UPDATE records SET seq = ?2 WHERE id = ?1", params![change.record.0, int(at.seq)])?;
         }
-        self.end = Some(End { seq, committed_at });
-        self.is_longer = true;
-        Ok(seq)
+        Ok(at.seq)
     }
 
     fn has_traffic(&mut self, replica: ReplicaRow) -> Done<bool> {

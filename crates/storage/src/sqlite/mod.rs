@@ -7,9 +7,15 @@ mod accounts;
 mod check;
 mod checkpoint;
 pub(crate) mod connection;
+mod entries;
+mod invitations;
 mod ledger;
+mod members;
+mod projects;
 mod readers;
 mod rows;
+mod sign_ins;
+mod tail;
 mod writer;
 
 use std::path::Path;
@@ -21,8 +27,8 @@ use tombolo_core::{Cursor, Env, Fork, Generation, Policy, Resume, Seq, ServerTim
 use crate::exchange::{self, Judged, NothingNew, Page};
 use crate::ledger::{IssuedCursor, Ledger, Replica};
 use crate::{
-    Bus, CheckReport, Elsewhere, Exchange, Exchanged, LocalBus, LoggedChange, Logs, Message, Policies, Progress, Reply,
-    SpaceAddress, StoreError, Upkeep,
+    Bus, CheckReport, CommitCounts, Elsewhere, Exchange, Exchanged, LocalBus, LoggedChange, Logs, Message, Policies,
+    Progress, Reply, SpaceAddress, StoreError, Upkeep,
 };
 use connection::{failed, migrate, open_writer, refuse_moved};
 use ledger::SqliteLedger;
@@ -178,9 +184,9 @@ fn push(
 }
 
 fn find_space(connection: &Connection, address: SpaceAddress) -> Result<Option<SpaceId>, StoreError> {
-    let sql = "SELECT id FROM spaces WHERE owner = ?1 AND purpose = ?2";
+    let sql = "SELECT id FROM spaces WHERE owner = ?1 AND purpose = ?2 AND number = ?3";
     let mut statement = connection.prepare_cached(sql).map_err(failed)?;
-    let params = params![address.owner.get(), address.purpose.as_str()];
+    let params = params![address.owner.get(), address.purpose.as_str(), address.number.get()];
     statement.query_row(params, |row| row.get(0).map(SpaceId::new)).optional().map_err(failed)
 }
 
@@ -188,8 +194,9 @@ fn open_space(connection: &Connection, address: SpaceAddress, now: ServerTime) -
     if let Some(space) = find_space(connection, address)? {
         return Ok(space);
     }
-    let sql = "INSERT INTO spaces (owner, purpose, created_at) VALUES (?1, ?2, ?3)";
-    connection.execute(sql, params![address.owner.get(), address.purpose.as_str(), now.micros()]).map_err(failed)?;
+    let sql = "INSERT INTO spaces (owner, purpose, number, created_at) VALUES (?1, ?2, ?3, ?4)";
+    let params = params![address.owner.get(), address.purpose.as_str(), address.number.get(), now.micros()];
+    connection.execute(sql, params).map_err(failed)?;
     Ok(SpaceId::new(connection.last_insert_rowid()))
 }
 
@@ -283,6 +290,10 @@ impl Logs for Sqlite {
 impl Upkeep for Sqlite {
     fn ready(&self) -> Reply<'_, ()> {
         Box::pin(self.writer.try_disk())
+    }
+
+    fn commits(&self) -> CommitCounts {
+        self.writer.commits()
     }
 
     fn changed_elsewhere(&self) -> Reply<'_, Elsewhere> {

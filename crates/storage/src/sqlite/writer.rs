@@ -13,7 +13,8 @@ use tombolo_core::Env;
 use super::Role;
 use super::checkpoint::Checkpointer;
 use super::connection::{failed, open_writer, refuse_moved};
-use crate::StoreError;
+use crate::commits::CommitCounter;
+use crate::{CommitCounts, StoreError};
 
 /// Jobs that may wait: a few seconds of work. More would only be answered after their clients gave up.
 const QUEUE_MAX: usize = 1_024;
@@ -46,6 +47,7 @@ pub(super) struct Writer {
     reopened: Arc<AtomicBool>,
     /// The disk refused a write, and was not seen to take one since.
     in_doubt: Arc<AtomicBool>,
+    commits: Arc<CommitCounter>,
 }
 
 impl Writer {
@@ -53,10 +55,24 @@ impl Writer {
         let (queue, jobs) = mpsc::channel(QUEUE_MAX);
         let checkpointer = Checkpointer::start(path.clone(), &mut connection, env);
         let reopened = Arc::new(AtomicBool::new(false));
-        let mut thread =
-            Thread { path, role, reopened: Arc::clone(&reopened), connection: Some(connection), jobs, checkpointer };
+        let commits = Arc::<CommitCounter>::default();
+        let mut thread = Thread {
+            path,
+            role,
+            reopened: Arc::clone(&reopened),
+            connection: Some(connection),
+            jobs,
+            checkpointer,
+            commits: Arc::clone(&commits),
+            env: Arc::clone(env),
+        };
         env.spawn("tombolo-writer", Box::new(move || thread.run()));
-        Self { queue, reopened, in_doubt: Arc::default() }
+        Self { queue, reopened, in_doubt: Arc::default(), commits }
+    }
+
+    /// How commits went, and what waits for one.
+    pub(super) fn commits(&self) -> CommitCounts {
+        self.commits.read(self.queue.max_capacity() - self.queue.capacity())
     }
 
     /// Whether the connection was opened anew since the last call.
@@ -141,6 +157,8 @@ struct Thread {
     connection: Option<Connection>,
     jobs: mpsc::Receiver<Job>,
     checkpointer: Checkpointer,
+    commits: Arc<CommitCounter>,
+    env: Arc<dyn Env>,
 }
 
 impl Thread {
@@ -175,6 +193,7 @@ impl Thread {
 
     /// Runs `first` and what waits behind it in one transaction. Returns the job that did not belong to it.
     fn group(&mut self, first: Work) -> Option<Job> {
+        let began_at = self.env.now();
         if let Err(error) = self.begin() {
             if matches!(error, StoreError::Moved) {
                 tracing::debug!("the database was moved: nothing is written here any more");
@@ -225,6 +244,9 @@ impl Thread {
         if let Err(error) = &fate {
             tracing::error!(%error, jobs = answers.len(), "a commit failed; nothing of it was acknowledged");
             self.recover(error);
+        }
+        if fate.is_ok() {
+            self.commits.count(ran, self.env.now().since(began_at));
         }
         for answer in answers {
             answer(fate.as_ref().copied());

@@ -18,7 +18,8 @@ const MISSING_MAX: u64 = 1_000;
 const ROUNDS_MAX: usize = 1_000;
 
 /// The tables that give out numbers, and give none out twice.
-const COUNTED: [&str; 6] = ["generations", "users", "credentials", "refusals", "spaces", "replicas"];
+const COUNTED: [&str; 8] =
+    ["generations", "users", "credentials", "refusals", "spaces", "invitations", "sign_ins", "replicas"];
 
 pub(super) struct Carry<'a> {
     source: &'a Source,

@@ -170,9 +170,22 @@ pub(super) static CHANGES: Table = table(
 );
 
 /// Everything else, of which every row may change: in an order in which each refers only to those before it.
-pub(super) static TABLES: [Table; 13] = [
+pub(super) static TABLES: [Table; 18] = [
     table("generations", &[int("ordinal"), blob("id"), int("started_at")], 1, &[0]),
-    table("users", &[int("id"), text("name"), text("email"), int("created_at"), int("disabled_at")], 1, &[0]),
+    table(
+        "users",
+        &[
+            int("id"),
+            text("name"),
+            text("email"),
+            text("email_key"),
+            int("created_at"),
+            int("confirmed_at"),
+            int("disabled_at"),
+        ],
+        1,
+        &[0],
+    ),
     Table {
         uniques: &[&[4], &[1, 2]],
         user: Some(1),
@@ -211,10 +224,86 @@ pub(super) static TABLES: [Table; 13] = [
                 int("id"),
                 int("owner"),
                 text("purpose"),
+                int("number"),
                 int("head_seq"),
                 int("head_time"),
                 int("generation"),
                 int("created_at"),
+            ],
+            1,
+            &[0],
+        )
+    },
+    Table {
+        uniques: &[&[5, 4]],
+        user: Some(5),
+        ..table(
+            "projects",
+            &[
+                int("id"),
+                text("purpose"),
+                text("name"),
+                text("description"),
+                text("slug"),
+                int("created_by"),
+                int("created_at"),
+                int("updated_at"),
+                int("deleted_at"),
+            ],
+            1,
+            &[0],
+        )
+    },
+    Table {
+        user: Some(1),
+        ..table(
+            "memberships",
+            &[int("project"), int("user_id"), text("role"), int("invited_by"), int("created_at")],
+            2,
+            &[0, 1],
+        )
+    },
+    table(
+        "invitations",
+        &[
+            int("id"),
+            int("project"),
+            text("email"),
+            text("email_key"),
+            text("role"),
+            int("invited_by"),
+            text("status"),
+            int("created_at"),
+            int("expires_at"),
+            int("accepted_at"),
+        ],
+        1,
+        &[0],
+    ),
+    // The user is nobody until the sign-in is approved.
+    Table {
+        uniques: &[&[1], &[6], &[9]],
+        user: Some(15),
+        ..table(
+            "sign_ins",
+            &[
+                int("id"),
+                text("request"),
+                text("flow"),
+                text("email"),
+                text("email_key"),
+                text("device"),
+                blob("device_code"),
+                blob("user_code"),
+                blob("challenge"),
+                blob("link"),
+                int("links"),
+                int("linked_at"),
+                int("created_at"),
+                int("expires_at"),
+                int("approved_at"),
+                int("user_id"),
+                int("consumed_at"),
             ],
             1,
             &[0],
@@ -280,6 +369,7 @@ pub(super) static TABLES: [Table; 13] = [
         3,
         &[0, 1, 2],
     ),
+    table("idempotency_keys", &[int("space"), blob("key"), int("seq")], 2, &[0, 1]),
     // A record has one value at most: digests of values are in another order than the values.
     Table {
         shortened: Some(2),

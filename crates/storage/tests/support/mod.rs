@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use proptest::prelude::ProptestConfig;
+use proptest::test_runner::RngSeed;
 use tempfile::TempDir;
 use tombolo_core::{Cursor, Env, Name, Policy, Resume, Seq};
 use tombolo_storage::memory::Memory;
@@ -158,6 +160,10 @@ impl Upkeep for InTurn {
         self.next().ready()
     }
 
+    fn commits(&self) -> tombolo_storage::CommitCounts {
+        self.next().commits()
+    }
+
     fn changed_elsewhere(&self) -> Reply<'_, Elsewhere> {
         self.next().changed_elsewhere()
     }
@@ -218,6 +224,17 @@ macro_rules! on_all_stores {
     };
 }
 pub(crate) use on_all_stores;
+
+/// Any number does, as long as it stays.
+const SEED: u64 = 20;
+
+/// As many lives as `cases`, or as the environment asks for: the same ones in every run, unless it asks for others.
+pub fn lives(cases: u32) -> ProptestConfig {
+    let is_random = std::env::var("TOMBOLO_RANDOM").is_ok_and(|value| value == "1");
+    let rng_seed = if is_random { RngSeed::Random } else { RngSeed::Fixed(SEED) };
+    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|count| count.parse().ok()).unwrap_or(cases);
+    ProptestConfig { cases, rng_seed, failure_persistence: None, ..ProptestConfig::default() }
+}
 
 /// What a check of the whole store finds.
 pub fn check(place: &Place) -> CheckReport {

@@ -19,6 +19,21 @@ const CHANGES: &str = "
     INSERT OR REPLACE INTO refusals (user_id, device, record, kind, reason, at) VALUES (1, 'd', 'r', 'k', 'w', 1);
     INSERT OR REPLACE INTO refusals (user_id, device, record, kind, reason, at) VALUES (1, 'd', 'r', 'k', 'w', 2);
     UPDATE refusals SET at = at + 1 WHERE device = 'a1';
+    UPDATE users SET email_key = 'eve-STEP@example.org', confirmed_at = 6 WHERE id = (SELECT max(id) FROM users);
+    INSERT OR IGNORE INTO projects SELECT 7, 'td', 'again', '', 'again', max(id), 5, 5, NULL FROM users;
+    UPDATE projects SET name = 'STEP', deleted_at = 9 WHERE id = 7;
+    DELETE FROM memberships WHERE project = 7 AND user_id = 1;
+    INSERT INTO memberships SELECT 7, 1, 'writer', max(id), 5 FROM users;
+    INSERT OR IGNORE INTO memberships SELECT 7, max(id), 'owner', NULL, 5 FROM users;
+    UPDATE memberships SET role = 'reader' WHERE user_id = 2;
+    DELETE FROM invitations WHERE email = 'again@example.org';
+    INSERT INTO invitations (project, email, email_key, role, invited_by, status, created_at, expires_at)
+        VALUES (7, 'again@example.org', 'again@example.org', 'reader', 1, 'pending', 5, 6);
+    UPDATE invitations SET status = 'declined' WHERE id = 1;
+    DELETE FROM sign_ins WHERE request = 'AGAIN';
+    INSERT INTO sign_ins (request, flow, email, email_key, device, device_code, links, created_at, expires_at, user_id)
+        SELECT 'AGAIN', 'web', 'a@b', 'a@b', 'd', x'a9', 0, 5, 6, max(id) FROM users;
+    UPDATE sign_ins SET link = randomblob(32), links = links + 1, linked_at = 9 WHERE id = 1;
     DELETE FROM refusals WHERE id = (SELECT min(id) FROM refusals);
     INSERT INTO spaces (owner, purpose, created_at) SELECT max(id), 'tickit', 5 FROM users;
     UPDATE spaces SET head_time = head_time + 1 WHERE id = 1;
@@ -48,6 +63,10 @@ const CHANGES: &str = "
     INSERT OR REPLACE INTO uniques VALUES (1, 'label', CAST('again' AS BLOB), (SELECT max(id) FROM records));
     DELETE FROM uniques WHERE length(value) > 2000 AND record < 20;
     INSERT OR REPLACE INTO uniques VALUES (1, 'label', zeroblob(2000), 5);
+    INSERT INTO idempotency_keys VALUES (1, randomblob(16), 5);
+    INSERT OR REPLACE INTO idempotency_keys VALUES (1, x'01', 1);
+    UPDATE idempotency_keys SET seq = seq + 1 WHERE key = x'01' OR seq = 3;
+    DELETE FROM idempotency_keys WHERE seq = 7;
 ";
 
 #[test]
@@ -80,7 +99,7 @@ fn who_is_added_between_two_tables_arrives_with_all_that_is_theirs() {
     let mut progress = |event| {
         // After each table of the copy.
         if let Event::Progress { .. } = event
-            && count < 8
+            && count < 12
         {
             count += 1;
             let add = format!(
@@ -89,13 +108,18 @@ fn who_is_added_between_two_tables_arrives_with_all_that_is_theirs() {
                      SELECT max(id), 'phone', 'tickit', 'u{count}', 'h', 5 FROM users;
                  INSERT INTO refusals (user_id, device, record, kind, reason, at)
                      SELECT max(id), 'd', 'r', 'k', 'w', 1 FROM users;
-                 INSERT INTO spaces (owner, purpose, created_at) SELECT max(id), 'tickit', 5 FROM users"
+                 INSERT INTO spaces (owner, purpose, created_at) SELECT max(id), 'tickit', 5 FROM users;
+                 INSERT INTO projects SELECT {count}, 'td', 'p', '', 's', max(id), 5, 5, NULL FROM users;
+                 INSERT INTO memberships SELECT {count}, max(id), 'owner', NULL, 5 FROM users;
+                 INSERT INTO sign_ins (request, flow, email, email_key, device, device_code, links, created_at,
+                         expires_at, user_id)
+                     SELECT 'R{count}', 'web', 'a@b', 'a@b', 'd', randomblob(32), 0, 5, 6, max(id) FROM users"
             );
             rusqlite::Connection::open(one.file()).unwrap().execute_batch(&add).unwrap();
         }
     };
     wait(transfer::run(one.file(), &one.url(), &*one.place.env, &mut progress)).unwrap();
-    assert_eq!(one.sql("SELECT count(*) FROM users WHERE name LIKE 'u_'"), "8");
+    assert_eq!(one.sql("SELECT count(*) FROM users WHERE name LIKE 'u%'"), "12");
     one.is_there();
 }
 

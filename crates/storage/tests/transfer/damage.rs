@@ -6,12 +6,17 @@ use tombolo_testkit::{Note, at, put};
 use crate::rig::{Move, meanwhile};
 
 /// What one value of the copy is changed to, and what the complaint names.
-const DAMAGES: [(&str, &str); 15] = [
+const DAMAGES: [(&str, &str); 22] = [
     ("UPDATE changes SET payload = payload || 'x' WHERE seq = 3", "changes: space 1, seq 3"),
     ("UPDATE changes SET stamp_at = stamp_at + 1 WHERE seq = 9", "changes: space 1, seq 9"),
     ("DELETE FROM changes WHERE seq = 5", "changes: space 1, seq 5"),
     ("UPDATE generations SET started_at = 1 WHERE ordinal = 1", "generations: ordinal 1"),
     ("UPDATE users SET email = 'x' WHERE id = 1", "users: id 1"),
+    ("UPDATE users SET confirmed_at = confirmed_at + 1 WHERE id = 2", "users: id 2"),
+    ("UPDATE projects SET slug = 'x'", "projects: id 4611686018427387904"),
+    ("UPDATE memberships SET role = 'owner'", "memberships: project 4611686018427387904, user_id 3"),
+    ("UPDATE invitations SET expires_at = expires_at + 1", "invitations: id 1"),
+    ("UPDATE sign_ins SET user_id = NULL WHERE id = 2", "sign_ins: id 2"),
     ("UPDATE credentials SET hash = 'x' WHERE id = 1", "credentials: id 1"),
     ("DELETE FROM refusals", "refusals: id"),
     ("UPDATE spaces SET head_time = 1", "spaces: id 1"),
@@ -28,6 +33,8 @@ const DAMAGES: [(&str, &str); 15] = [
         "UPDATE uniques SET record = record + 1000 WHERE ctid = (SELECT min(ctid) FROM uniques)",
         "uniques: space 1, collection label",
     ),
+    ("UPDATE idempotency_keys SET seq = 77 WHERE seq = 2", "idempotency_keys: space 2, key a value of 16 bytes"),
+    ("DELETE FROM idempotency_keys WHERE seq = 4", "idempotency_keys: space 2, key a value of 16 bytes"),
 ];
 
 #[test]

@@ -10,12 +10,21 @@ use tombolo_core::Digest;
 use crate::rig::Move;
 
 /// Tables with their columns, those of the space first where SQLite has none; and where it has it.
-const TABLES: [(&str, &str, &str); 14] = [
+const TABLES: [(&str, &str, &str); 19] = [
     ("generations", "ordinal, id, started_at", ""),
-    ("users", "id, name, email, created_at, disabled_at", ""),
+    ("users", "id, name, email, email_key, created_at, confirmed_at, disabled_at", ""),
     ("credentials", "id, user_id, name, purpose, prefix, hash, created_at, last_used_at, expires_at", ""),
     ("refusals", "user_id, device, record, kind, reason, at", ""),
-    ("spaces", "id, owner, purpose, head_seq, head_time, generation, created_at", ""),
+    ("spaces", "id, owner, purpose, number, head_seq, head_time, generation, created_at", ""),
+    ("projects", "id, purpose, name, description, slug, created_by, created_at, updated_at, deleted_at", ""),
+    ("memberships", "project, user_id, role, invited_by, created_at", ""),
+    ("invitations", "id, project, email, email_key, role, invited_by, status, created_at, expires_at, accepted_at", ""),
+    (
+        "sign_ins",
+        "id, request, flow, email, email_key, device, device_code, user_code, challenge, link, links, linked_at, \
+         created_at, expires_at, approved_at, user_id, consumed_at",
+        "",
+    ),
     ("forks", "space, generation, seq", ""),
     (
         "changes",
@@ -34,6 +43,7 @@ const TABLES: [(&str, &str, &str); 14] = [
     ("refs", "source, target", "records p ON p.id = t.source"),
     ("aliases", "space, collection, name, canonical, ordinal", ""),
     ("uniques", "space, collection, value, record", ""),
+    ("idempotency_keys", "space, key, seq", ""),
 ];
 
 /// Everything in the file, a line for each row, as PostgreSQL should have it.

@@ -6,6 +6,7 @@ mod admission;
 mod changes;
 mod damage;
 mod dump;
+mod entries;
 mod interruptions;
 mod rig;
 #[path = "../support/mod.rs"]
@@ -14,7 +15,7 @@ mod support;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use rig::Move;
+use rig::{ENTRIES, Move};
 use support::check;
 use tombolo_core::{Name, Purpose, Resume, UserId};
 use tombolo_storage::sqlite::{Role, Sqlite};
@@ -47,8 +48,8 @@ fn the_same_devices_go_on_as_if_nothing_had_happened() {
     rusqlite::Connection::open(one.file()).unwrap().execute("VACUUM INTO ?1", [copy.to_str().unwrap()]).unwrap();
     let report = one.run().unwrap();
     assert!(!report.was_done_already);
-    assert_eq!(report.tables.len(), 14);
-    assert_eq!(report.tables.last().unwrap().count, log.len() as u64);
+    assert_eq!(report.tables.len(), 19);
+    assert_eq!(report.tables.last().unwrap().count, (log.len() + ENTRIES) as u64);
     one.is_there();
     // The old server: what touches the store is refused, and its end is clean.
     for cursor in [None, one.peers[0].cursor] {
@@ -62,9 +63,9 @@ fn the_same_devices_go_on_as_if_nothing_had_happened() {
     assert!(matches!(Sqlite::open(one.file(), Role::Server, one.place.env.clone()), Err(StoreError::Moved)));
     // A command reads the file still, and writes nothing to it.
     let tool = Arc::new(Sqlite::open(one.file(), Role::Tool, one.place.env.clone()).unwrap());
-    assert_eq!(wait(tool.users()).unwrap().len(), 2);
-    let eve = Name::parse("eve").unwrap();
-    assert!(matches!(wait(tool.add_user(&eve, None, TestEnv::START)), Err(StoreError::Moved)));
+    assert_eq!(wait(tool.users()).unwrap().len(), 5);
+    let zoe = Name::parse("zoe").unwrap();
+    assert!(matches!(wait(tool.add_user(&zoe, None, TestEnv::START)), Err(StoreError::Moved)));
     assert_eq!(check(&Place::on(tool, one.place.env.clone())).faults, Vec::<String>::new());
 
     let there = one.there();
@@ -111,6 +112,9 @@ fn the_same_devices_go_on_as_if_nothing_had_happened() {
     let accounts = one.database.node(one.place.env.clone());
     wait(accounts.add_credential(new)).unwrap();
     assert_eq!(one.sql("SELECT id FROM credentials WHERE name = 'phone 2'"), "4");
+    for (table, next) in [("sign_ins", "3"), ("invitations", "2")] {
+        assert_eq!(one.sql(&format!("SELECT nextval(pg_get_serial_sequence('{table}', 'id'))")), next);
+    }
     assert!(wait(accounts.find_credential("prefix-0")).unwrap().is_some_and(|found| found.hash == "hash-0"));
 }
 

@@ -3,11 +3,15 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use tombolo_core::{Cursor, Env, Name, Purpose, UserId};
+use tombolo_core::{Cursor, EmailAddress, Env, Name, ProjectId, Purpose, Role, SpaceNumber, UserId};
 use tombolo_storage::postgres::Url;
 use tombolo_storage::sqlite::Sqlite;
 use tombolo_storage::transfer::{self, Event, Report, Step, TransferError};
-use tombolo_storage::{Accounts, NewCredential, Refused, StoreError};
+use tombolo_storage::{
+    Accounts, Added, Append, Appended, Entries, Flow, Guard, NewCredential, NewInvitation, NewProject, NewSignIn,
+    Projects as _, Refused, SecretHash, SignIns as _, SignUp, SpaceAddress, StoreError, Who,
+};
+use tombolo_testkit::team::{entries, names};
 use tombolo_testkit::{
     FOLDER, LogStore, NOTE, Note, Peer, Place, Stores as _, TestEnv, at, delete, folder, home, key, label, put, wait,
 };
@@ -45,8 +49,10 @@ impl Move {
         }
         let sqlite = Arc::new(disk.server(Arc::clone(&env) as Arc<dyn Env>));
         let place = Place::on(Arc::clone(&sqlite) as Arc<dyn LogStore>, env);
+        people(&sqlite);
         accounts(&*sqlite);
         fill(&place, 3, &mut peers);
+        let _all_new = append(&*sqlite, "before", ENTRIES);
         Some(Self { disk, database, place, sqlite, peers, cursors })
     }
 
@@ -111,9 +117,55 @@ pub(crate) fn meanwhile<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     std::thread::scope(|scope| scope.spawn(work).join().unwrap())
 }
 
+/// Of everything that people share, something: the user 2, a project with a pending account, an invitation, and
+/// sign-ins in each state.
+pub(crate) fn people(store: &Sqlite) {
+    let now = TestEnv::START;
+    let later = now.plus(std::time::Duration::from_secs(900));
+    let email = |text: &str| EmailAddress::parse(text).unwrap();
+    let eve = wait(store.add_user(&Name::parse("eve").unwrap(), Some(&email("Eve@example.org")), now)).unwrap();
+    let eve = if let Added::New(eve) = eve { eve } else { panic!("eve was added before") };
+    let project = PROJECT;
+    let new = NewProject {
+        id: project,
+        purpose: Purpose::Td,
+        name: "App\0".to_owned(),
+        description: String::new(),
+        slug: "app".to_owned(),
+        created_by: eve,
+        now,
+    };
+    assert!(wait(store.add_project(new)).unwrap().is_some());
+    let who = Who::Address(email("new@example.org"));
+    let _added = wait(store.add_member(project, eve, who, Role::Writer, now)).unwrap().unwrap();
+    let invitation =
+        NewInvitation { project, email: email("Zoe@example.org"), role: Role::Reader, by: eve, now, expires_at: later };
+    let _invited = wait(store.invite(invitation)).unwrap().unwrap();
+    for n in 1..=2 {
+        let secret = |kind: u8| SecretHash([10 * kind + n; 32]);
+        let new = NewSignIn {
+            request: format!("REQUEST{n}"),
+            flow: Flow::Code,
+            email: email("Eve@example.org"),
+            device: "phone".to_owned(),
+            device_code: secret(1),
+            user_code: Some(secret(2)),
+            challenge: (n == 1).then(|| secret(3)),
+            link: (n == 2).then(|| secret(4)),
+            now,
+            expires_at: later,
+        };
+        let sign_in = wait(store.begin_sign_in(new)).unwrap();
+        if n == 2 {
+            let _approved = wait(store.approve_sign_in(sign_in, SignUp::Closed, now)).unwrap();
+        }
+    }
+}
+
 pub(crate) fn accounts(store: &dyn Accounts) {
     let (ada, bob) = (Name::parse("ada").unwrap(), Name::parse("bob").unwrap());
-    wait(store.add_user(&bob, Some("bob@example.org"), TestEnv::START)).unwrap();
+    let address = EmailAddress::parse("Bob@example.org").unwrap();
+    wait(store.add_user(&bob, Some(&address), TestEnv::START)).unwrap();
     for n in 0..3 {
         let new = NewCredential {
             user: UserId::new(1),
@@ -173,6 +225,20 @@ pub(crate) fn fill(place: &Place, round: i64, peers: &mut Vec<Peer>) {
         let _reply = other.sync(place, vec![put(&format!("o{round}-{n}"), &Note::new("1", "1"), at(now + 30))]);
         peers.push(other);
     }
+}
+
+/// Entries in the log of the project.
+pub(crate) const ENTRIES: usize = 30;
+/// The project of the user 2, and where its log is.
+const PROJECT: ProjectId = ProjectId::new(1 << 62);
+pub(crate) const SPACE: SpaceAddress =
+    SpaceAddress { owner: UserId::new(2), purpose: Purpose::Td, number: SpaceNumber::new(PROJECT.get()) };
+
+/// Appends entries to it, and says where they are.
+pub(crate) fn append(store: &dyn Entries, name: &str, count: usize) -> Vec<Appended> {
+    let guard = Guard::Member { project: PROJECT, user: UserId::new(2) };
+    let append = Append { guard, entries: entries(&names(name, count)), now: TestEnv::START };
+    wait(store.append(append)).unwrap().unwrap()
 }
 
 /// What a migration leaves in the schema.

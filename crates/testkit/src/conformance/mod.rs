@@ -6,6 +6,7 @@ pub mod bus;
 pub mod concurrency;
 pub mod cursors;
 pub mod durable;
+pub mod entries;
 pub mod paging;
 pub mod records;
 

@@ -1,0 +1,119 @@
+//! A page of entries as it fills.
+
+use tombolo_core::{Seq, ServerTime, SpaceId};
+
+use super::{Entry, EntryPage, PageBounds};
+use crate::StoreError;
+use crate::columns::checksum_of;
+
+/// A page that is being read, row by row.
+pub(crate) struct Filling {
+    space: SpaceId,
+    bounds: PageBounds,
+    after: Seq,
+    bytes: usize,
+    entries: Vec<Entry>,
+}
+
+impl Filling {
+    pub(crate) const fn new(space: SpaceId, after: Seq, bounds: PageBounds) -> Self {
+        Self { space, bounds, after, bytes: 0, entries: Vec::new() }
+    }
+
+    /// Takes the next entry of the log; `false` when the page has no room for it.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] when it is not the next one, or not what was written.
+    pub(crate) fn take(
+        &mut self,
+        seq: Seq,
+        committed_at: ServerTime,
+        checksum: u32,
+        payload: &[u8],
+    ) -> Result<bool, StoreError> {
+        let is_first = self.entries.is_empty();
+        let bytes = self.bytes.saturating_add(payload.len());
+        if self.entries.len() >= self.bounds.count_max || !is_first && bytes > self.bounds.bytes_max {
+            return Ok(false);
+        }
+        let expected = self.last().next();
+        if seq != expected {
+            return Err(self.damaged(expected, "it is missing"));
+        }
+        if checksum != checksum_of(Some(payload)) {
+            return Err(self.damaged(seq, "its content is not what was written"));
+        }
+        self.bytes = bytes;
+        self.entries.push(Entry { seq, committed_at, payload: payload.to_vec() });
+        Ok(true)
+    }
+
+    /// The page, of a log that ends at `head`.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] when it holds nothing although something is there: whoever reads on would never end.
+    pub(crate) fn finish(self, head: Seq) -> Result<EntryPage, StoreError> {
+        if self.entries.is_empty() && self.after < head && self.bounds.count_max > 0 {
+            return Err(self.damaged(self.after.next(), "it is missing"));
+        }
+        Ok(EntryPage { entries: self.entries, head })
+    }
+
+    fn last(&self) -> Seq {
+        self.entries.last().map_or(self.after, |entry| entry.seq)
+    }
+
+    fn damaged(&self, seq: Seq, what: &str) -> StoreError {
+        StoreError::Corrupt(format!("change {seq} of space {}: {what}", self.space))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many of entries of these sizes a page takes.
+    fn check(sizes: &[usize], count_max: usize, bytes_max: usize, taken: usize) {
+        let mut filling = Filling::new(SpaceId::new(1), Seq::new(4), PageBounds { count_max, bytes_max });
+        let mut is_full = false;
+        for (n, size) in (5..).zip(sizes) {
+            let payload = vec![b'x'; *size];
+            let at = ServerTime::from_micros(0);
+            let has_room = filling.take(Seq::new(n), at, checksum_of(Some(&payload)), &payload).unwrap();
+            assert!(!(is_full && has_room), "{sizes:?}");
+            is_full = !has_room;
+            if is_full {
+                break;
+            }
+        }
+        let page = filling.finish(Seq::new(4 + sizes.len() as u64)).unwrap();
+        assert_eq!(page.entries.len(), taken, "{sizes:?} {count_max} {bytes_max}");
+    }
+
+    #[test]
+    fn what_a_page_has_room_for() {
+        check(&[], 10, 10, 0);
+        check(&[5, 5], 10, 10, 2);
+        check(&[5, 6], 10, 10, 1);
+        check(&[5, 5, 0, 0, 1], 10, 10, 4);
+        // The first is given whatever its size.
+        check(&[11, 0], 10, 10, 1);
+        check(&[0, 11], 10, 10, 1);
+        check(&[1, 1, 1], 2, 10, 2);
+        check(&[1, 1], 0, 10, 0);
+        check(&[1, 1], 10, 0, 1);
+    }
+
+    #[test]
+    fn damage_is_no_page() {
+        let filling = || Filling::new(SpaceId::new(1), Seq::ZERO, PageBounds { count_max: 9, bytes_max: 9 });
+        let take = |seq: u64, checksum: u32| {
+            filling().take(Seq::new(seq), ServerTime::from_micros(0), checksum, b"x").map_err(|error| error.to_string())
+        };
+        assert_eq!(take(1, checksum_of(Some(b"x"))), Ok(true));
+        assert!(take(2, checksum_of(Some(b"x"))).unwrap_err().contains("change 1 of space 1: it is missing"));
+        assert!(take(1, checksum_of(Some(b"y"))).unwrap_err().contains("change 1 of space 1: its content"));
+        assert!(filling().finish(Seq::ZERO).is_ok());
+        assert!(matches!(filling().finish(Seq::new(1)), Err(StoreError::Corrupt(_))));
+    }
+}
