@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tombolo_core::{CredentialId, Env, Name, Purpose, ServerTime, TokenText, UserId};
+use tombolo_core::{CredentialId, Env, Name, Proof, Purpose, ServerTime, TokenText, UserId};
 use tombolo_storage::{Accounts, Added, FoundCredential, NewCredential};
 
 use crate::ServiceError;
@@ -20,6 +20,8 @@ pub struct Caller {
     pub credential: CredentialId,
     /// Whose it is.
     pub user: UserId,
+    /// When the credential ends; `None` for never.
+    pub expires_at: Option<ServerTime>,
 }
 
 /// What became of a presented token.
@@ -110,20 +112,23 @@ impl Keyring {
     /// # Errors
     /// [`ServiceError`] when the token could not be stored.
     pub async fn make_token(&self, new: NewToken) -> Result<Made, ServiceError> {
-        let token = self.random_token()?;
-        let hash = self.worker.hash(token.secret().clone(), self.env.as_ref()).await?;
+        let token = random_token(&*self.env, new.purpose)?;
+        let hash = match token.proof() {
+            Proof::Argon2id => self.worker.hash(token.secret().clone(), self.env.as_ref()).await?,
+            Proof::Sha256 => String::new(),
+        };
         let credential = NewCredential {
             user: new.user,
             name: new.name,
             purpose: new.purpose,
-            prefix: token.prefix().to_owned(),
+            prefix: token.locator(),
             hash,
             created_at: self.env.now(),
             expires_at: new.expires_at,
         };
         Ok(match self.store.add_credential(credential).await? {
             Added::New(_) => Made::Token(token),
-            Added::NameTaken => Made::NameTaken,
+            Added::NameTaken | Added::EmailTaken => Made::NameTaken,
         })
     }
 
@@ -148,7 +153,7 @@ impl Keyring {
             }));
         };
         let now = self.env.now();
-        if let Some(at) = right.expires_at.filter(|at| *at <= now) {
+        if let Some(at) = right.caller.expires_at.filter(|at| *at <= now) {
             return Ok(Access::Refused(Denial::Expired { at }));
         }
         if right.purpose != purpose {
@@ -185,6 +190,15 @@ impl Keyring {
         self.remembered.forget(&dead);
     }
 
+    /// Forgets the token of one credential: to be called when it was revoked here.
+    ///
+    /// When it returns, the token is not let in any more, if it was revoked before the call.
+    pub fn forget_one(&self, credential: CredentialId) {
+        // The new epoch is for those who are just looking it up.
+        self.remembered.begin_epoch();
+        self.remembered.forget(&HashSet::from([credential]));
+    }
+
     /// Writes down when tokens were last used: to be called every now and then, and at the end.
     ///
     /// # Errors
@@ -210,9 +224,14 @@ impl Keyring {
         }
         let Some(token) = TokenText::parse(presented) else { return Ok(None) };
         let epoch = self.remembered.epoch();
-        let Some(found) = self.store.find_credential(token.prefix()).await? else { return Ok(None) };
+        let Some(found) = self.store.find_credential(&token.locator()).await? else { return Ok(None) };
         let FoundCredential { id, user, purpose, hash, expires_at } = found;
-        let right = Right { caller: Caller { credential: id, user }, purpose, expires_at };
+        let right = Right { caller: Caller { credential: id, user, expires_at }, purpose };
+        if token.proof() == Proof::Sha256 {
+            // What found it proved it.
+            let is_kept = self.remembered.keep_right(fingerprint, right, epoch);
+            return if is_kept { Ok(Some(right)) } else { self.confirm(fingerprint, right).await };
+        }
         let secret = token.secret().clone();
         match self.worker.verify(Verification { secret, fingerprint, hash, right, epoch }).await? {
             Verified::Right => Ok(Some(right)),
@@ -234,11 +253,12 @@ impl Keyring {
         }
         Ok(Some(right))
     }
+}
 
-    fn random_token(&self) -> Result<TokenText, ServiceError> {
-        let mut randomness = [0; Self::RANDOM_BYTES];
-        self.env.fill_random(&mut randomness);
-        TokenText::make(&randomness)
-            .ok_or_else(|| ServiceError::Internal("the system's randomness is not random".to_owned()))
-    }
+/// A new token, which nobody knows yet.
+pub(crate) fn random_token(env: &dyn Env, purpose: Purpose) -> Result<TokenText, ServiceError> {
+    let mut randomness = [0; Keyring::RANDOM_BYTES];
+    env.fill_random(&mut randomness);
+    TokenText::make(purpose, &randomness)
+        .ok_or_else(|| ServiceError::Internal("the system's randomness is not random".to_owned()))
 }

@@ -1,23 +1,51 @@
 //! What one can do with Tombolo.
 //!
-//! [`Keyring`] makes tokens and recognises them; [`Replication`] brings replicas' writes to their logs, and the logs'
-//! news to them; [`Watchers`] tells who is connected that there is news. The service knows no HTTP and no SQL: it is
+//! [`Keyring`] makes tokens and recognises them, [`Keys`] are those that a user has; [`Replication`] brings replicas'
+//! writes to their logs, and the logs' news to them; [`Projects`] are what several people share, [`Journal`] appends to
+//! their logs and reads them; [`Watchers`] tells who is connected that there is news, and [`Feeds`] what it is;
+//! [`Admissions`] lets devices sign in, with mails that leave through an [`Outbox`]; [`RateLimits`] counts who asks how
+//! often. The service knows no HTTP and no SQL: it is
 //! given a store and an [`Env`](tombolo_core::Env), and answers in values. A refused token is a value
 //! ([`Access::Refused`]); that the store cannot be asked is an error ([`ServiceError`]).
 //!
 //! This crate must never read a clock, make randomness or start a thread but through `Env`.
 
+mod access_changes;
 mod error;
+mod feeds;
+mod journal;
 mod keyring;
+mod keys;
+mod outbox;
 mod password;
+mod projects;
+mod rate_limits;
 mod remembered;
 mod replication;
+mod sign_in;
+mod steady_clock;
 mod watchers;
+mod windows;
 mod wrong_tokens;
 
+pub use access_changes::{AccessChanges, AccessListener};
 pub use error::ServiceError;
+pub use feeds::{FEEDS_PER_KEY_MAX, Feed, Feeds, Opened};
+pub use journal::{Journal, Pull, Pulled};
 pub use keyring::{Access, Caller, Denial, Keyring, Made, NewToken};
+pub use keys::Keys;
+pub use outbox::{Mail, Outbox, OutgoingMail};
+pub use projects::{Post, ProjectDraft, Projects};
+pub use rate_limits::{AddressClass, Counted, KeyClass, RateLimitOptions, RateLimits};
 pub use replication::{ExchangeRequest, Replication, ReplyBounds};
+pub use sign_in::{
+    AdmissionOptions, Admissions, CodeEntered, CodeStarted, Exchange, GrantedKey, KeyWish, LinkOpened, LinkToken,
+    OwnerApproval, Polled, Request, StateError, WebRefused, WebState,
+};
 pub use watchers::{WATCHERS_MAX, Watcher, Watchers};
 // What a protocol reads and writes; it never names the store itself.
-pub use tombolo_storage::{Action, Answer, Delivery, Exchanged, Refused, StoreError, Write};
+pub use tombolo_storage::{
+    Action, Answer, Answered, Appended, CommitCounts, Credential, Delivery, Entry, Exchanged, Flow, Invitation,
+    InvitationStatus, Invited, LogEnd, Member, MemberAdded, MemberChanged, NewEntry, PageBounds, Project,
+    ProjectChange, Refused, Ruled, SecretHash, Spread, StoreError, Totals, Who, Write,
+};

@@ -26,7 +26,6 @@ impl Fingerprint {
 pub(crate) struct Right {
     pub(crate) caller: Caller,
     pub(crate) purpose: Purpose,
-    pub(crate) expires_at: Option<ServerTime>,
 }
 
 /// What is remembered of a presented token.
@@ -183,8 +182,8 @@ mod tests {
     use super::*;
 
     fn right(n: i64) -> Right {
-        let caller = Caller { credential: CredentialId::new(n), user: UserId::new(1) };
-        Right { caller, purpose: Purpose::Tickit, expires_at: None }
+        let caller = Caller { credential: CredentialId::new(n), user: UserId::new(1), expires_at: None };
+        Right { caller, purpose: Purpose::Tickit }
     }
 
     fn print(n: impl ToString) -> Fingerprint {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tombolo_core::{Env, Instant, Policy, Purpose, ReplicaName};
-use tombolo_storage::{Exchange, Exchanged, Refused, SpaceAddress, Store, Write};
+use tombolo_storage::{CommitCounts, Exchange, Exchanged, Refused, SpaceAddress, Store, Totals, Write};
 
 use crate::{Caller, ServiceError};
 
@@ -58,7 +58,7 @@ impl Replication {
     pub async fn exchange(&self, caller: Caller, request: ExchangeRequest) -> Result<Exchanged, ServiceError> {
         let ExchangeRequest { purpose, replica, presented, writes, refused, policy, reply } = request;
         let exchange = Exchange {
-            space: SpaceAddress { owner: caller.user, purpose },
+            space: SpaceAddress::only(caller.user, purpose),
             replica,
             presented,
             writes,
@@ -69,6 +69,20 @@ impl Replication {
             delivery_overhead_bytes: reply.delivery_overhead_bytes,
         };
         Ok(self.store.exchange(exchange).await?)
+    }
+
+    /// How much is stored.
+    ///
+    /// # Errors
+    /// [`ServiceError::Store`] when it cannot be counted now.
+    pub async fn totals(&self) -> Result<Totals, ServiceError> {
+        Ok(self.store.totals().await?)
+    }
+
+    /// How the store's commits went since the process began.
+    #[must_use]
+    pub fn commits(&self) -> CommitCounts {
+        self.store.commits()
     }
 
     /// Whether the store can be written to now.

@@ -1,42 +1,22 @@
 //! How many wrong tokens an address may present.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::num::NonZeroU32;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use governor::clock::Clock;
-use governor::middleware::NoOpMiddleware;
-use governor::state::keyed::HashMapStateStore;
-use governor::state::{InMemoryState, NotKeyed};
-use governor::{Quota, RateLimiter};
-use tombolo_core::{Env, ServerTime, limits};
+use tombolo_core::{Env, limits};
 
-/// Counts wrong tokens by address.
-///
-/// Only wrong tokens are counted and only wrong tokens are refused by it, so it can be coarse where memory asks for
-/// it: when too many addresses are counted, the further ones share one count.
-pub(crate) struct WrongTokens {
-    clock: SteadyClock,
-    by_address: RateLimiter<IpAddr, HashMapStateStore<IpAddr>, SteadyClock, NoOpMiddleware<Duration>>,
-    shared: RateLimiter<NotKeyed, InMemoryState, SteadyClock, NoOpMiddleware<Duration>>,
-    swept_at: Mutex<Duration>,
-}
+use crate::steady_clock::SteadyClock;
+use crate::windows::{Windows, network};
+
+/// Counts wrong tokens by address. Only wrong tokens are counted, and only wrong tokens are refused by it.
+pub(crate) struct WrongTokens(Windows<IpAddr>);
 
 impl WrongTokens {
-    /// Looking for addresses that can be forgotten walks all of them, so it is done this seldom.
-    const SWEEP_EVERY: Duration = Duration::from_secs(10);
-
     pub(crate) fn new(env: Arc<dyn Env>) -> Self {
-        let clock = SteadyClock::new(env);
         let per_minute = NonZeroU32::new(limits::WRONG_TOKENS_PER_MINUTE).expect("the limit is not zero");
-        let quota = Quota::per_minute(per_minute);
-        Self {
-            by_address: RateLimiter::hashmap_with_clock(quota, clock.clone()),
-            shared: RateLimiter::direct_with_clock(quota, clock.clone()),
-            swept_at: Mutex::new(clock.now()),
-            clock,
-        }
+        Self(Windows::new(per_minute, limits::COUNTED_ADDRESSES_MAX, SteadyClock::new(env)))
     }
 
     /// Counts a wrong token from `address`.
@@ -44,70 +24,17 @@ impl WrongTokens {
     /// # Errors
     /// How long to wait when it was one too many.
     pub(crate) fn count(&self, address: IpAddr) -> Result<(), Duration> {
-        if self.has_room() {
-            return self.by_address.check_key(&network(address)).map_err(|no| no.wait_time_from(self.clock.now()));
-        }
-        self.shared.check().map_err(|no| no.wait_time_from(self.clock.now()))
-    }
-
-    fn has_room(&self) -> bool {
-        if self.by_address.len() < limits::COUNTED_ADDRESSES_MAX {
-            return true;
-        }
-        let now = self.clock.now();
-        let mut swept_at = self.swept_at.lock().unwrap_or_else(PoisonError::into_inner);
-        if now.saturating_sub(*swept_at) < Self::SWEEP_EVERY {
-            return false;
-        }
-        *swept_at = now;
-        self.by_address.retain_recent();
-        self.by_address.len() < limits::COUNTED_ADDRESSES_MAX
-    }
-}
-
-/// What counts as one address: a provider gives each customer an IPv6 network of at least 64 bits.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(v4) => IpAddr::V4(v4),
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64))),
-    }
-}
-
-/// A clock that never goes back, made from one that may: when the server's clock is set back, time goes on from where
-/// it was, so that nobody is kept out for as long as the clock was wrong.
-#[derive(Clone)]
-struct SteadyClock {
-    env: Arc<dyn Env>,
-    read: Arc<Mutex<Reading>>,
-}
-
-struct Reading {
-    at: ServerTime,
-    elapsed: Duration,
-}
-
-impl SteadyClock {
-    fn new(env: Arc<dyn Env>) -> Self {
-        let read = Reading { at: env.now(), elapsed: Duration::ZERO };
-        Self { env, read: Arc::new(Mutex::new(read)) }
-    }
-}
-
-impl Clock for SteadyClock {
-    type Instant = Duration;
-
-    fn now(&self) -> Duration {
-        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = self.env.now();
-        let passed = now.since(read.at);
-        read.elapsed += passed;
-        read.at = now;
-        read.elapsed
+        let counted = self.0.count(network(address));
+        if counted.is_over { Err(counted.reset) } else { Ok(()) }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
+    use tombolo_core::ServerTime;
+
     use super::*;
 
     struct Hands(Mutex<ServerTime>);
@@ -151,13 +78,17 @@ mod tests {
     }
 
     #[test]
-    fn thirty_a_minute_then_one_every_two_seconds() {
+    fn thirty_a_minute_that_begins_with_the_first() {
         let (hands, wrong) = start();
-        assert_eq!(use_up(&wrong, addr("192.0.2.1")), Duration::from_secs(2));
-        hands.set(START.plus(Duration::from_secs(2)));
-        assert!(wrong.count(addr("192.0.2.1")).is_ok());
-        assert!(wrong.count(addr("192.0.2.1")).is_err());
-        hands.set(START.plus(Duration::from_secs(62)));
+        wrong.count(addr("192.0.2.1")).unwrap();
+        hands.set(START.plus(Duration::from_secs(40)));
+        for _ in 1..limits::WRONG_TOKENS_PER_MINUTE {
+            wrong.count(addr("192.0.2.1")).unwrap();
+        }
+        assert_eq!(wrong.count(addr("192.0.2.1")), Err(Duration::from_secs(20)));
+        hands.set(START.plus(Duration::from_secs(59)));
+        assert_eq!(wrong.count(addr("192.0.2.1")), Err(Duration::from_secs(1)));
+        hands.set(START.plus(Duration::from_secs(60)));
         use_up(&wrong, addr("192.0.2.1"));
     }
 
@@ -190,9 +121,10 @@ mod tests {
         }
         use_up(&wrong, addr("192.0.2.1"));
         assert!(wrong.count(addr("192.0.2.2")).is_err());
-        assert_eq!(wrong.by_address.len(), limits::COUNTED_ADDRESSES_MAX);
-        hands.set(START.plus(Duration::from_secs(120)));
+        assert_eq!(wrong.0.keys(), limits::COUNTED_ADDRESSES_MAX);
+        assert!(wrong.count(addr("0.0.0.7")).is_ok(), "whoever was there before keeps a count of its own");
+        hands.set(START.plus(Duration::from_secs(60)));
         assert!(wrong.count(addr("192.0.2.2")).is_ok());
-        assert_eq!(wrong.by_address.len(), 1);
+        assert_eq!(wrong.0.keys(), 1);
     }
 }

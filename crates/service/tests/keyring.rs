@@ -80,7 +80,7 @@ async fn too_many_wrong_tokens_are_told_to_wait_and_keep_no_right_one_out() {
         assert_eq!(present(&bench, "wrong").await.unwrap(), Access::Refused(Denial::Unknown));
     }
     for wrong in ["wrong", &spoilt(&unused)] {
-        let refused = Access::Refused(Denial::Limited { retry_after: Duration::from_secs(2) });
+        let refused = Access::Refused(Denial::Limited { retry_after: Duration::from_secs(60) });
         assert_eq!(present(&bench, wrong).await.unwrap(), refused);
     }
     assert!(is_granted(&bench, &used).await);
@@ -112,6 +112,19 @@ async fn a_revoked_token_is_out_after_a_refresh() {
     bench.store.revoke_all();
     bench.keyring.refresh().await.unwrap();
     assert!(!is_granted(&bench, &token).await);
+}
+
+#[tokio::test]
+async fn a_token_that_was_revoked_here_is_out_at_once_and_no_other_is_looked_up_again() {
+    let bench = Bench::new();
+    let (lost, kept) = (bench.token("laptop", None).await, bench.token("phone", None).await);
+    let Access::Granted(caller) = present(&bench, &lost).await.unwrap() else { panic!("refused") };
+    assert!(is_granted(&bench, &kept).await);
+    bench.store.revoke_all();
+    bench.keyring.forget_one(caller.credential);
+    assert!(!is_granted(&bench, &lost).await);
+    bench.store.failing.store(true, Ordering::Relaxed);
+    assert!(is_granted(&bench, &kept).await);
 }
 
 #[tokio::test]

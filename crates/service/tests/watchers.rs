@@ -20,7 +20,7 @@ use tombolo_testkit::{Note, Notes, TestEnv, at, put, runtime, wait};
 /// A bound of failure: what is waited for takes milliseconds.
 const FOREVER: Duration = Duration::from_secs(20);
 
-const SPACE: SpaceAddress = SpaceAddress { owner: UserId::new(1), purpose: Purpose::Tickit };
+const SPACE: SpaceAddress = SpaceAddress::only(UserId::new(1), Purpose::Tickit);
 
 fn env() -> Arc<TestEnv> {
     Arc::new(TestEnv::new(1))
@@ -67,7 +67,7 @@ fn who_watches_is_told_the_newest_head_and_no_other_space_s() {
     wait(async {
         let before = push(&*store, 1, "before").await;
         let (mut quick, mut slow) = (watchers.watch(SPACE).await.unwrap(), watchers.watch(SPACE).await.unwrap());
-        let mut other = watchers.watch(SpaceAddress { owner: UserId::new(2), purpose: Purpose::Tickit }).await.unwrap();
+        let mut other = watchers.watch(SpaceAddress::only(UserId::new(2), Purpose::Tickit)).await.unwrap();
         assert_eq!((quick.seen(), other.seen()), (before, Seq::ZERO));
         for n in 0..300 {
             let head = push(&*store, 1, &format!("n{n}")).await;

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use tombolo_core::{CredentialId, Env, Name, Purpose, ServerTime, UserId};
+use tombolo_core::{CredentialId, EmailAddress, Env, Name, Purpose, ServerTime, UserId};
 use tombolo_service::{Keyring, Made, NewToken};
 use tombolo_storage::{Accounts, Added, Credential, FoundCredential, NewCredential, Refusal, Reply, StoreError, User};
 
@@ -67,8 +67,12 @@ impl FakeAccounts {
 }
 
 impl Accounts for FakeAccounts {
-    fn add_user<'a>(&'a self, _: &'a Name, _: Option<&'a str>, _: ServerTime) -> Reply<'a, Added<UserId>> {
+    fn add_user<'a>(&'a self, _: &'a Name, _: Option<&'a EmailAddress>, _: ServerTime) -> Reply<'a, Added<UserId>> {
         unreachable!("a keyring adds no users")
+    }
+
+    fn user_by_id(&self, _: UserId) -> Reply<'_, Option<User>> {
+        unreachable!("a keyring looks for no users")
     }
 
     fn user<'a>(&'a self, _: &'a Name) -> Reply<'a, Option<User>> {
@@ -101,6 +105,10 @@ impl Accounts for FakeAccounts {
     }
 
     fn revoke_credential<'a>(&'a self, _: UserId, _: &'a Name) -> Reply<'a, bool> {
+        unreachable!("a keyring revokes no credentials")
+    }
+
+    fn revoke_credential_by_id(&self, _: UserId, _: CredentialId, _: Purpose) -> Reply<'_, bool> {
         unreachable!("a keyring revokes no credentials")
     }
 

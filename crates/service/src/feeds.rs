@@ -1,0 +1,163 @@
+//! A project's log as it grows, for those who stay connected.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tombolo_core::{Act, CredentialId, Env, ProjectId, Refusal, Seq};
+use tombolo_storage::{Entry, PageBounds, Project, Ruled, Store};
+
+use crate::access_changes::{AccessChanges, AccessListener};
+use crate::watchers::{Watcher, Watchers};
+use crate::{Caller, ServiceError};
+
+/// Feeds that one key may have open: some browser tabs of one person. All together are bounded by
+/// [`WATCHERS_MAX`](crate::WATCHERS_MAX).
+pub const FEEDS_PER_KEY_MAX: usize = 32;
+/// What is read at a time, and waits in memory for a slow reader.
+const PAGE: PageBounds = PageBounds { count_max: 100, bytes_max: 256 * 1024 };
+
+/// Opens feeds.
+pub struct Feeds {
+    store: Arc<dyn Store>,
+    env: Arc<dyn Env>,
+    watchers: Arc<Watchers>,
+    changes: Arc<AccessChanges>,
+    seats: Arc<Seats>,
+}
+
+/// What became of opening a feed.
+pub enum Opened {
+    /// It is open.
+    Feed(Box<Feed>),
+    /// The caller may not read the project.
+    Refused(Refusal),
+    /// The key has [`FEEDS_PER_KEY_MAX`] open.
+    TooMany,
+}
+
+impl Feeds {
+    /// Feeds of the logs in `store`.
+    #[must_use]
+    pub fn new(store: Arc<dyn Store>, env: Arc<dyn Env>, watchers: Arc<Watchers>, changes: Arc<AccessChanges>) -> Self {
+        Self { store, env, watchers, changes, seats: Arc::default() }
+    }
+
+    /// Opens a feed of a project's log, after `after`, or from its present end. May be dropped midway.
+    ///
+    /// # Errors
+    /// [`ServiceError::Busy`] when too many watch already; [`ServiceError::Store`].
+    pub async fn open(&self, caller: Caller, project: ProjectId, after: Option<Seq>) -> Result<Opened, ServiceError> {
+        let Some(seat) = Seats::take(&self.seats, caller.credential) else { return Ok(Opened::TooMany) };
+        // Before it is asked whether he may: what changes from here on is heard.
+        let changes = self.changes.listen();
+        let project = match self.store.project(project, caller.user, Act::Pull).await? {
+            Ok(project) => project,
+            Err(refusal) => return Ok(Opened::Refused(refusal)),
+        };
+        let watcher = self.watchers.watch(project.space()).await?;
+        let head = watcher.seen();
+        let (store, env) = (self.store.clone(), self.env.clone());
+        let sent = after.unwrap_or(head);
+        let feed = Feed { store, env, caller, project, watcher, changes, head, sent, _seat: seat };
+        Ok(Opened::Feed(Box::new(feed)))
+    }
+}
+
+/// One project's log, for one who stays connected. It reads when it is asked, so that a reader who stalls costs a place
+/// and nothing else.
+pub struct Feed {
+    store: Arc<dyn Store>,
+    env: Arc<dyn Env>,
+    caller: Caller,
+    project: Project,
+    watcher: Watcher,
+    changes: AccessListener,
+    /// How far the log goes at least.
+    head: Seq,
+    /// What the reader was given last.
+    sent: Seq,
+    _seat: Seat,
+}
+
+impl Feed {
+    /// The next entries, never none; `None` when the feed has ended: the caller may not read the project any more, or
+    /// the database is another one. May be dropped midway: nothing is lost by it.
+    ///
+    /// # Errors
+    /// [`ServiceError::Store`]; it may be asked again.
+    pub async fn next(&mut self) -> Result<Option<Vec<Entry>>, ServiceError> {
+        loop {
+            if self.caller.expires_at.is_some_and(|at| at <= self.env.now()) {
+                return Ok(None);
+            }
+            if self.sent < self.head {
+                let page = self.store.entries(self.project.space(), self.sent, PAGE).await?;
+                if let Some(last) = page.entries.last() {
+                    self.sent = last.seq;
+                    return Ok(Some(page.entries));
+                }
+                self.head = page.head;
+            }
+            tokio::select! {
+                head = self.watcher.changed() => match head {
+                    Some(head) => self.head = head,
+                    None => return Ok(None),
+                },
+                () = self.changes.changed() => if !self.may_go_on().await? {
+                    return Ok(None);
+                },
+            }
+        }
+    }
+
+    /// What the reader was given last, or where it began.
+    #[must_use]
+    pub const fn sent(&self) -> Seq {
+        self.sent
+    }
+
+    async fn may_go_on(&self) -> Result<bool, ServiceError> {
+        let Caller { user, credential, .. } = self.caller;
+        let allowed: Ruled<Project> = self.store.project(self.project.id, user, Act::Pull).await?;
+        Ok(allowed.is_ok() && !self.store.live_credentials(&[credential]).await?.is_empty())
+    }
+}
+
+/// How many feeds each key has open.
+#[derive(Default)]
+struct Seats(Mutex<HashMap<CredentialId, usize>>);
+
+impl Seats {
+    fn take(this: &Arc<Self>, key: CredentialId) -> Option<Seat> {
+        let mut taken = this.taken();
+        let count = taken.entry(key).or_default();
+        if *count >= FEEDS_PER_KEY_MAX {
+            return None;
+        }
+        *count += 1;
+        drop(taken);
+        Some(Seat { key, seats: Arc::clone(this) })
+    }
+
+    fn taken(&self) -> MutexGuard<'_, HashMap<CredentialId, usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One of a key's feeds.
+struct Seat {
+    key: CredentialId,
+    seats: Arc<Seats>,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut taken = self.seats.taken();
+        if let Some(count) = taken.get_mut(&self.key) {
+            *count -= 1;
+            if *count == 0 {
+                taken.remove(&self.key);
+            }
+        }
+    }
+}

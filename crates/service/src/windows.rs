@@ -1,0 +1,105 @@
+//! Counting by key, so many a minute.
+//!
+//! A key's minute begins with its first request and ends sixty seconds later, whatever comes in between. A bucket that
+//! fills again drop by drop would let twice the limit through in its first minute, and nobody could say beforehand
+//! which request is the one too many; here the operator's number is the number.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::net::{IpAddr, Ipv6Addr};
+use std::num::NonZeroU32;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::steady_clock::SteadyClock;
+
+/// What limits are "per".
+const WINDOW: Duration = Duration::from_secs(60);
+/// Looking for keys that can be forgotten walks all of them, so it is done this seldom.
+const SWEEP_EVERY: Duration = Duration::from_secs(10);
+
+/// How a request stands to its limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counted {
+    /// Requests of a minute.
+    pub limit: u32,
+    /// How many more are let through before [`Self::reset`].
+    pub remaining: u32,
+    /// When the count begins anew, from now.
+    pub reset: Duration,
+    /// Whether this one was one too many.
+    pub is_over: bool,
+}
+
+/// Counts of one limit. Beyond a number of keys, further ones share one count, so that memory is bounded whatever comes.
+pub(crate) struct Windows<K> {
+    limit: NonZeroU32,
+    keys_max: usize,
+    clock: SteadyClock,
+    state: Mutex<State<K>>,
+}
+
+struct State<K> {
+    by_key: HashMap<K, Window>,
+    shared: Window,
+    swept_at: Duration,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Window {
+    ends_at: Duration,
+    count: u32,
+}
+
+impl<K: Copy + Eq + Hash> Windows<K> {
+    pub(crate) fn new(limit: NonZeroU32, keys_max: usize, clock: SteadyClock) -> Self {
+        let state = State { by_key: HashMap::new(), shared: Window::default(), swept_at: clock.now() };
+        Self { limit, keys_max, clock, state: Mutex::new(state) }
+    }
+
+    /// Counts a request of `key`. One that is over the limit is not counted: who keeps asking is not kept out longer.
+    pub(crate) fn count(&self, key: K) -> Counted {
+        let now = self.clock.now();
+        // Each change is whole after every statement, so a panic elsewhere under the lock leaves it usable.
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let has_own = state.by_key.contains_key(&key) || state.has_room(self.keys_max, now);
+        let window = if has_own { state.by_key.entry(key).or_default() } else { &mut state.shared };
+        window.count(self.limit.get(), now)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn keys(&self) -> usize {
+        self.state.lock().unwrap().by_key.len()
+    }
+}
+
+impl<K: Eq + Hash> State<K> {
+    fn has_room(&mut self, keys_max: usize, now: Duration) -> bool {
+        if self.by_key.len() >= keys_max && now.saturating_sub(self.swept_at) >= SWEEP_EVERY {
+            self.swept_at = now;
+            self.by_key.retain(|_, window| window.ends_at > now);
+        }
+        self.by_key.len() < keys_max
+    }
+}
+
+impl Window {
+    fn count(&mut self, limit: u32, now: Duration) -> Counted {
+        if self.ends_at <= now {
+            *self = Self { ends_at: now + WINDOW, count: 0 };
+        }
+        let is_over = self.count >= limit;
+        if !is_over {
+            self.count += 1;
+        }
+        Counted { limit, remaining: limit - self.count, reset: self.ends_at - now, is_over }
+    }
+}
+
+/// What counts as one address: a provider gives each customer an IPv6 network of at least 64 bits.
+pub(crate) fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => IpAddr::V4(v4),
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64))),
+    }
+}
