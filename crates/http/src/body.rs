@@ -35,6 +35,17 @@ pub(crate) async fn read_body(mut body: Body, bytes_max: usize) -> Result<Vec<u8
     if bytes > bytes_max { Err(BodyError::TooLarge) } else { Ok(read) }
 }
 
+/// Reads `body` up to `bytes_max`, and throws it away.
+pub(crate) async fn drain(mut body: Body, bytes_max: usize) {
+    let mut bytes = 0;
+    while let Some(Ok(frame)) = body.frame().await {
+        bytes += frame.data_ref().map_or(0, |data| data.len());
+        if bytes > bytes_max {
+            break;
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

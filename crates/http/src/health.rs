@@ -1,19 +1,33 @@
-//! Is it alive, and can it work.
+//! Is it alive, can it work, and how much did it do. Counts only, and open to everyone: a proxy can close them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use serde::Serialize;
+use tokio::time::timeout;
 
 use crate::App;
 use crate::failure::Failure;
 use crate::problem::Problem;
 
+/// How long what the store says of itself is good for: to count it walks all spaces, and anybody may ask.
+const TOTALS_AGE: Duration = Duration::from_secs(5);
+/// How long the store may take to count itself. Prometheus gives up after ten seconds, and the other numbers matter most
+/// when the store does not answer.
+const TOTALS_MAX: Duration = Duration::from_secs(2);
+
 pub(crate) fn routes() -> Router<Arc<App>> {
-    Router::new().route("/health", get(health).fallback(only_get)).route("/ready", get(ready).fallback(only_get))
+    Router::new()
+        .route("/health", get(health).fallback(only_get))
+        .route("/ready", get(ready).fallback(only_get))
+        .route("/healthz", get(healthz).fallback(only_get))
+        .route("/metricz", get(metricz).fallback(only_get))
+        .route("/metrics", get(metrics).fallback(only_get))
 }
 
 /// The process answers. The fields are those that Tickit's own server gives, with our version.
@@ -38,6 +52,45 @@ async fn ready(State(app): State<Arc<App>>) -> Response {
             Problem::failed("not_ready", &Failure { status, ..failure }).into_response()
         }
     }
+}
+
+/// The store answers, in the words of td's original server.
+async fn healthz(State(app): State<Arc<App>>) -> Response {
+    #[derive(Serialize)]
+    struct Answer {
+        status: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        detail: Option<&'static str>,
+    }
+    match app.replication.ready().await {
+        Ok(()) => json(StatusCode::OK, &Answer { status: "ok", detail: None }),
+        Err(error) => {
+            tracing::warn!(%error, "the store does not answer");
+            json(StatusCode::SERVICE_UNAVAILABLE, &Answer { status: "error", detail: Some("db unreachable") })
+        }
+    }
+}
+
+/// Six numbers, as td's original server gives them.
+async fn metricz(State(app): State<Arc<App>>) -> Response {
+    json(StatusCode::OK, &app.metrics.summary(app.env.now()))
+}
+
+/// All numbers, for Prometheus. Those of a store that does not answer stay as they were.
+async fn metrics(State(app): State<Arc<App>>) -> Response {
+    let now = app.env.now();
+    if app.metrics.known_totals(now, TOTALS_AGE).is_none()
+        && let Ok(Ok(totals)) = timeout(TOTALS_MAX, app.replication.totals()).await
+    {
+        app.metrics.note_totals(now, totals);
+    }
+    let text = app.metrics.text(now, app.replication.commits());
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+}
+
+fn json(status: StatusCode, body: &impl Serialize) -> Response {
+    let text = serde_json::to_string(body).expect("names and numbers are JSON");
+    (status, [(header::CONTENT_TYPE, "application/json")], text).into_response()
 }
 
 async fn only_get() -> Response {

@@ -9,6 +9,7 @@ mod client_address;
 mod credentials;
 mod failure;
 mod health;
+mod metrics;
 mod network;
 mod observe;
 mod path;
@@ -20,9 +21,11 @@ mod router;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use tokio::sync::watch;
 use tombolo_core::Env;
-use tombolo_service::{Keyring, Replication};
+use tombolo_service::{Admissions, Feeds, Journal, Keyring, Keys, Projects, RateLimits, Replication};
 
+pub use metrics::{LimitClass, MailFate, Metrics, SignInStep, Taken, Volume};
 pub use network::{Network, NetworkError};
 pub use protocols::tickit::TickitPolicy;
 pub use router::router;
@@ -33,6 +36,22 @@ pub struct App {
     pub keyring: Arc<Keyring>,
     /// What replicas do with their logs.
     pub replication: Replication,
+    /// What several people share.
+    pub projects: Projects,
+    /// What they append to their logs.
+    pub journal: Journal,
+    /// What users do with their own keys.
+    pub keys: Keys,
+    /// Projects' logs as they grow.
+    pub feeds: Feeds,
+    /// Becomes true when the server is ending: what stays connected ends then.
+    pub stopping: watch::Receiver<bool>,
+    /// How often they may ask.
+    pub rate_limits: RateLimits,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// How devices sign in.
+    pub admissions: Arc<Admissions>,
     /// Clock and randomness.
     pub env: Arc<dyn Env>,
     /// How it is served.
@@ -44,6 +63,12 @@ pub struct App {
 pub struct Options {
     /// Whether Tickit is served.
     pub tickit: bool,
+    /// Whether td is served.
+    pub td: bool,
+    /// Whether td's `exclude_client` leaves a client's own events out: replicas may then differ for ever.
+    pub td_exclude_client: bool,
+    /// Where devices reach the server, if its owner said so.
+    pub public_url: Option<String>,
     /// A path that a proxy passes on in front of every route, such as `/sync`; without one, `/tickit` alone is taken.
     pub path_prefix: Option<String>,
     /// Proxies whose word on the client's address is taken.
@@ -52,7 +77,14 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { tickit: true, path_prefix: None, trusted_proxies: Vec::new() }
+        Self {
+            tickit: true,
+            td: true,
+            td_exclude_client: false,
+            public_url: None,
+            path_prefix: None,
+            trusted_proxies: Vec::new(),
+        }
     }
 }
 

@@ -1,21 +1,41 @@
-//! One log line a request: ids, route, status and duration; never a payload, a token or a path that a client chose.
+//! One log line and one count a request: ids, route, status and duration; never a payload, a token or a text that a
+//! client chose.
 
-use std::time::Duration;
+use std::sync::Arc;
 
-use axum::body::Body;
-use axum::extract::MatchedPath;
-use axum::http::{Request, Response};
-use tracing::Span;
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use tombolo_core::UserId;
+use tracing::field::{Empty, display};
+use tracing::{Instrument as _, Span};
 
+use crate::App;
+use crate::metrics::{Route, method_name};
 use crate::request_id::RequestId;
 
-pub(crate) fn span(request: &Request<Body>) -> Span {
+/// Runs a request inside a span that names it, and says and counts how it was answered.
+pub(crate) async fn observed(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let began_at = app.env.now();
     let id = request.extensions().get::<RequestId>().map(RequestId::as_str).unwrap_or_default();
-    let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str);
-    tracing::info_span!("request", id, method = %request.method(), route)
+    let route = Route::new(request.extensions().get::<MatchedPath>().cloned());
+    let method = method_name(request.method());
+    let span =
+        tracing::info_span!("request", id, method = %method, route = route.as_str(), user = Empty, project = Empty);
+    let response = next.run(request).instrument(span.clone()).await;
+    let took = app.env.now().since(began_at);
+    let duration_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+    span.in_scope(|| tracing::info!(status = response.status().as_u16(), duration_us, "answered"));
+    app.metrics.answered(method, route, response.status(), took);
+    response
 }
 
-pub(crate) fn answered<B>(response: &Response<B>, took: Duration, _: &Span) {
-    let duration_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-    tracing::info!(status = response.status().as_u16(), duration_us, "answered");
+/// Notes in the request's line whose it is, in the form in which td's clients see users.
+pub(crate) fn note_user(user: UserId) {
+    Span::current().record("user", display(format_args!("u_{:016x}", user.get())));
+}
+
+/// Notes in the request's line which project it is about: an id that was read as one, never the text that came.
+pub(crate) fn note_project(id: &str) {
+    Span::current().record("project", display(id));
 }

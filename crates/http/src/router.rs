@@ -17,7 +17,6 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::cors::{Any, CorsLayer};
 use tower_http::decompression::RequestDecompressionLayer;
-use tower_http::trace::TraceLayer;
 
 use crate::client_address::{ClientAddress, client_address};
 use crate::problem::Problem;
@@ -35,14 +34,11 @@ pub fn router(app: Arc<App>) -> Router {
     if app.options.tickit {
         routes = routes.merge(protocols::tickit::routes());
     }
+    if app.options.td {
+        routes = routes.merge(protocols::td::routes(&app));
+    }
     let inner = ServiceBuilder::new()
-        .layer(
-            TraceLayer::new_for_http()
-                .make_span_with(observe::span)
-                .on_request(())
-                .on_response(observe::answered)
-                .on_failure(()),
-        )
+        .layer(from_fn_with_state(Arc::clone(&app), observe::observed))
         .layer(CatchPanicLayer::custom(|_panic| panicked()))
         .layer(CompressionLayer::new())
         .layer(HandleErrorLayer::new(took_too_long))
@@ -59,7 +55,7 @@ pub fn router(app: Arc<App>) -> Router {
 fn cors() -> CorsLayer {
     CorsLayer::new()
         .allow_origin(Any)
-        .allow_methods([Method::GET, Method::POST, Method::OPTIONS])
+        .allow_methods([Method::GET, Method::POST, Method::PATCH, Method::DELETE, Method::OPTIONS])
         // A wildcard does not cover Authorization: it has to be named.
         .allow_headers([
             header::AUTHORIZATION,
@@ -67,8 +63,16 @@ fn cors() -> CorsLayer {
             header::CONTENT_ENCODING,
             header::ACCEPT,
             HeaderName::from_static("x-api-key"),
+            HeaderName::from_static("last-event-id"),
         ])
-        .expose_headers([X_REQUEST_ID, header::RETRY_AFTER])
+        .expose_headers([
+            X_REQUEST_ID,
+            header::RETRY_AFTER,
+            HeaderName::from_static("ratelimit-limit"),
+            HeaderName::from_static("ratelimit-remaining"),
+            HeaderName::from_static("ratelimit-reset"),
+            HeaderName::from_static("x-key-expires-at"),
+        ])
         .max_age(PREFLIGHT_AGE)
 }
 

@@ -1,3 +1,4 @@
 //! A folder for each protocol: its routes, its JSON, its errors. None imports another.
 
+pub(crate) mod td;
 pub(crate) mod tickit;

@@ -9,7 +9,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use tombolo_core::{Instant, Purpose, RecordName, ReplicaName, Verdict};
-use tombolo_service::{Access, Answer, Caller, ExchangeRequest, Refused, ReplyBounds};
+use tombolo_service::{Access, Answer, Caller, Denial, ExchangeRequest, Refused, ReplyBounds};
 
 use super::error::SyncError;
 use super::policy::TickitPolicy;
@@ -19,6 +19,8 @@ use crate::App;
 use crate::body::{BodyError, read_body};
 use crate::client_address::ClientAddress;
 use crate::credentials::bearer;
+use crate::metrics::{LimitClass, Taken, Volume};
+use crate::observe;
 
 /// `POST /api/v1/sync`: takes a device's changes and answers with what is new to it.
 pub(super) async fn sync(
@@ -41,6 +43,7 @@ pub(super) async fn sync(
         }
     })?;
     let (request, sent, mut refused) = parse(&body)?;
+    let sent_count = sent.len() + refused.len();
     let exchanged = app.replication.exchange(caller, request).await.map_err(|error| SyncError::failed(&error))?;
     let mut conflicts: Vec<&RecordName> = Vec::new();
     for (write, answer) in sent.iter().zip(&exchanged.answers) {
@@ -58,6 +61,11 @@ pub(super) async fn sync(
     conflicts.dedup();
     let refused: Vec<&Refused> = refused.iter().collect();
     let reply = reply::write(&exchanged, &conflicts, &refused);
+    if sent_count > 0 {
+        let taken = Taken { accepted: sent_count - refused.len(), refused: refused.len() };
+        app.metrics.pushed(Purpose::Tickit, Volume { events: sent_count, bytes: body.len() }, taken);
+    }
+    app.metrics.pulled(Purpose::Tickit, Volume { events: exchanged.deliveries.len(), bytes: reply.len() });
     Ok(([(header::CONTENT_TYPE, "application/json")], reply).into_response())
 }
 
@@ -69,8 +77,16 @@ pub(super) async fn other_method() -> SyncError {
 async fn authenticate(app: &App, headers: &HeaderMap, address: IpAddr) -> Result<Caller, SyncError> {
     let token = bearer(headers).ok_or_else(SyncError::no_token)?;
     match app.keyring.authenticate(token, Purpose::Tickit, address).await {
-        Ok(Access::Granted(caller)) => Ok(caller),
-        Ok(Access::Refused(denial)) => Err(SyncError::denied(denial)),
+        Ok(Access::Granted(caller)) => {
+            observe::note_user(caller.user);
+            Ok(caller)
+        }
+        Ok(Access::Refused(denial)) => {
+            if matches!(denial, Denial::Limited { .. }) {
+                app.metrics.limited(LimitClass::WrongKey);
+            }
+            Err(SyncError::denied(denial))
+        }
         Err(error) => Err(SyncError::failed(&error)),
     }
 }

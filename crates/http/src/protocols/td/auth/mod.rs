@@ -1,0 +1,95 @@
+//! Signing in, for both generations of the command line, and for a page.
+//!
+//! Up to 0.48 a device shows a code (`legacy.rs`) that its user types into a page (`verify.rs`); since 0.49 it keeps a
+//! verifier (`device.rs`). Both are approved by a mailed link (`approve.rs`), or by the server's owner. `web.rs` is for
+//! a page of its own that is called back.
+
+mod approve;
+mod device;
+mod legacy;
+mod page;
+mod verify;
+mod web;
+mod wire;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use tombolo_core::{Name, Purpose, limits};
+use tombolo_service::{Admissions, KeyWish, Polled};
+
+use super::error::TdError;
+use super::gate::{self, AddressClass};
+use crate::App;
+use crate::metrics::SignInStep;
+
+/// How often a device should ask, in seconds: what both generations expect.
+const POLL_INTERVAL_S: u64 = 5;
+/// How long a sign-in waits, in seconds.
+const EXPIRES_IN_S: u64 = limits::SIGN_IN_SPAN.as_secs();
+/// How long a device's key lets it in.
+const DEVICE_KEY_SPAN: Duration = Duration::from_secs(365 * 86_400);
+/// How long a page's key does: it lies in a browser.
+const PAGE_KEY_SPAN: Duration = Duration::from_secs(30 * 86_400);
+
+pub(super) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
+    let polls = gate::limited_by_address(polls(), app, AddressClass::Poll);
+    polls.merge(gate::limited_by_address(rest(), app, AddressClass::SignIn))
+}
+
+/// What a device asks again and again.
+fn polls() -> Router<Arc<App>> {
+    Router::new()
+        .route("/v1/auth/login/poll", post(legacy::poll).fallback(only_post))
+        .route("/v1/auth/device/poll", post(device::poll).fallback(only_post))
+}
+
+/// What people do, once or twice.
+fn rest() -> Router<Arc<App>> {
+    Router::new()
+        .route("/v1/auth/login/start", post(legacy::start).fallback(only_post))
+        .route("/v1/auth/device/start", post(device::start).fallback(only_post))
+        .route("/v1/auth/web/start", post(web::start).fallback(only_post))
+        .route("/v1/auth/web/exchange", post(web::exchange).fallback(only_post))
+        .route("/auth/verify", get(verify::show).post(verify::enter).fallback(only_pages))
+        .route(Admissions::APPROVE_PATH, get(approve::show).post(approve::approve).fallback(only_pages))
+}
+
+async fn only_post() -> Response {
+    other_method("POST, OPTIONS")
+}
+
+async fn only_pages() -> Response {
+    other_method("GET, HEAD, POST, OPTIONS")
+}
+
+fn other_method(allowed: &'static str) -> Response {
+    let message = format!("this path takes {allowed}");
+    let error = TdError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message);
+    ([(header::ALLOW, HeaderValue::from_static(allowed))], error).into_response()
+}
+
+/// Counts what became of a device's question, unless it has to wait.
+fn note_poll(app: &App, polled: &Polled) {
+    match polled {
+        Polled::Waiting => {}
+        Polled::Key(_) => app.metrics.sign_in(SignInStep::Completed),
+        Polled::Expired | Polled::Used | Polled::Unknown | Polled::WrongVerifier => {
+            app.metrics.sign_in(SignInStep::Refused);
+        }
+    }
+}
+
+/// The key that the command line gets.
+fn device_key() -> KeyWish {
+    key("td", DEVICE_KEY_SPAN)
+}
+
+fn key(name: &'static str, span: Duration) -> KeyWish {
+    let name = Name::parse(name).expect("a short word is a name");
+    KeyWish { purpose: Purpose::Td, name, span }
+}

@@ -1,0 +1,181 @@
+//! What happens in a project, as server-sent events: for browsers that stay connected.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Extension, Router};
+use futures_util::stream;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use tokio::sync::watch;
+use tombolo_core::Seq;
+use tombolo_service::{Caller, Entry, FEEDS_PER_KEY_MAX, Feed, Opened};
+
+use super::error::TdError;
+use super::gate::{self, Class};
+use super::ids;
+use crate::App;
+
+/// How often something is said where nothing happens, so that proxies keep the connection, and a reader that is gone is
+/// noticed.
+const PING_EVERY: Duration = Duration::from_secs(15);
+
+pub(super) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
+    let routes = Router::new().route("/v1/projects/{id}/events", get(events));
+    gate::guarded(routes, app, Class::Other)
+}
+
+/// `GET /v1/projects/{id}/events`: one event for each change, with its sequence number as its id.
+async fn events(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, TdError> {
+    let refused = |refusal| TdError::refused(refusal, &id);
+    let project = ids::read_project(&id).ok_or_else(|| refused(tombolo_core::Refusal::NotMember))?;
+    let after = last_event_id(&headers)?;
+    let feed = match app.feeds.open(caller, project, after).await.map_err(|error| TdError::failed(&error))? {
+        Opened::Feed(feed) => feed,
+        Opened::Refused(refusal) => return Err(refused(refusal)),
+        Opened::TooMany => {
+            let message = format!("this key has {FEEDS_PER_KEY_MAX} event streams open: close one");
+            return Err(TdError::too_many(message, PING_EVERY));
+        }
+    };
+    let live = Live { feed, waiting: VecDeque::new(), stopping: app.stopping.clone() };
+    let events = stream::unfold(live, |mut live| async move { Some((Ok::<_, Infallible>(live.next().await?), live)) });
+    let mut response = Sse::new(events).keep_alive(KeepAlive::new().interval(PING_EVERY).text("ping")).into_response();
+    // Proxies that buffer would hold the events back.
+    response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
+}
+
+/// What the reader has seen: the id of the last event that it was given.
+fn last_event_id(headers: &HeaderMap) -> Result<Option<Seq>, TdError> {
+    let Some(value) = headers.get("last-event-id").filter(|value| !value.is_empty()) else { return Ok(None) };
+    let number = value.to_str().ok().and_then(|text| text.parse::<i64>().ok()).and_then(|n| u64::try_from(n).ok());
+    let bad = || TdError::bad_request("invalid Last-Event-ID: it is the id of an event that this server sent");
+    number.map(|number| Some(Seq::new(number))).ok_or_else(bad)
+}
+
+struct Live {
+    feed: Box<Feed>,
+    waiting: VecDeque<Event>,
+    stopping: watch::Receiver<bool>,
+}
+
+impl Live {
+    /// The next event; `None` when the stream ends: the reader connects again, or is told then why it may not.
+    async fn next(&mut self) -> Option<Event> {
+        loop {
+            if let Some(event) = self.waiting.pop_front() {
+                return Some(event);
+            }
+            let entries = tokio::select! {
+                entries = self.feed.next() => entries,
+                _ = self.stopping.wait_for(|stop| *stop) => return None,
+            };
+            match entries {
+                Ok(entries) => self.waiting.extend(entries?.iter().map(event)),
+                Err(error) => {
+                    // The reader comes back with the id of what it has.
+                    tracing::warn!(%error, "an event stream ends, since the log could not be read");
+                    return None;
+                }
+            }
+        }
+    }
+}
+
+/// What an event's reader is told of a stored one.
+#[derive(Deserialize)]
+struct Stored<'a> {
+    #[serde(borrow)]
+    action_type: std::borrow::Cow<'a, str>,
+    #[serde(borrow)]
+    entity_type: std::borrow::Cow<'a, str>,
+    #[serde(borrow)]
+    entity_id: std::borrow::Cow<'a, str>,
+    #[serde(borrow)]
+    payload: &'a RawValue,
+}
+
+/// The issue that a record of another kind belongs to, where it says so.
+#[derive(Default, Deserialize)]
+struct Payload {
+    #[serde(default)]
+    new_data: Belongs,
+    #[serde(default)]
+    previous_data: Belongs,
+}
+
+#[derive(Default, Deserialize)]
+struct Belongs {
+    #[serde(default)]
+    issue_id: Option<String>,
+}
+
+fn event(entry: &Entry) -> Event {
+    let (kind, issue) = describe(&entry.payload);
+    let mut data = serde_json::json!({
+        "type": kind,
+        "change_token": entry.seq.to_string(),
+        "timestamp": entry.committed_at.to_string(),
+    });
+    if let Some(issue) = issue {
+        data["issue_id"] = issue.into();
+    }
+    // JSON holds no line break, so neither can fail.
+    Event::default().id(entry.seq.to_string()).event(kind).data(data.to_string())
+}
+
+/// What happened, in the words of td's own web client, and to which issue.
+fn describe(payload: &[u8]) -> (&'static str, Option<String>) {
+    // As it is stored, it lacks the brace and the number with which a pull begins it.
+    let text = [b"{", payload].concat();
+    let Ok(stored) = serde_json::from_slice::<Stored<'_>>(&text) else { return ("refresh", None) };
+    if stored.entity_type == "issues" {
+        let is_gone = matches!(&*stored.action_type, "delete" | "soft_delete");
+        let kind = if is_gone { "issue.deleted" } else { "issue.upserted" };
+        return (kind, Some(stored.entity_id.into_owned()));
+    }
+    let Payload { new_data, previous_data } = serde_json::from_str(stored.payload.get()).unwrap_or_default();
+    match new_data.issue_id.or(previous_data.issue_id).filter(|issue| !issue.is_empty()) {
+        Some(issue) => ("issue.upserted", Some(issue)),
+        None => ("refresh", None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_told_of_an_event() {
+        let check = |kind: &str, id: &str, action: &str, payload: &str, expected: (&str, Option<&str>)| {
+            let stored = format!(
+                r#""device_id":"d","session_id":"s","client_action_id":1,"action_type":"{action}","entity_type":"{kind}","entity_id":"{id}","payload":{payload},"client_timestamp":"2026-01-01T00:00:00Z"}}"#
+            );
+            let (told, issue) = describe(stored.as_bytes());
+            assert_eq!((told, issue.as_deref()), expected, "{stored}");
+        };
+        check("issues", "td-1", "create", "{}", ("issue.upserted", Some("td-1")));
+        check("issues", "td-1", "soft_delete", "{}", ("issue.deleted", Some("td-1")));
+        check("issues", "td-1", "restore", "{}", ("issue.upserted", Some("td-1")));
+        let comment = r#"{"new_data":{"issue_id":"td-2"}}"#;
+        check("comments", "c-1", "create", comment, ("issue.upserted", Some("td-2")));
+        let gone = r#"{"new_data":{},"previous_data":{"issue_id":"td-3"}}"#;
+        check("comments", "c-1", "delete", gone, ("issue.upserted", Some("td-3")));
+        check("boards", "b-1", "create", r#"{"new_data":{"name":"x"}}"#, ("refresh", None));
+        check("comments", "c-1", "create", r#"{"new_data":{"issue_id":7}}"#, ("refresh", None));
+    }
+}

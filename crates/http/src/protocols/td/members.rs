@@ -1,0 +1,182 @@
+//! Members of a project: list, add, change, remove.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, patch};
+use axum::{Extension, Router};
+use serde::Serialize;
+use tombolo_core::limits::{MEMBERS_MAX, PROJECTS_MAX};
+use tombolo_core::{EmailAddress, ProjectId, Role, UserId};
+use tombolo_service::{Caller, Member, MemberAdded, MemberChanged, Who};
+
+use super::error::TdError;
+use super::gate::{self, Class};
+use super::ids;
+use super::methods::only;
+use super::params::{ProjectParam, UserParam};
+use super::timestamp::seconds;
+use super::wire::{self, PersonWire};
+use crate::App;
+
+pub(super) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
+    let routes = Router::new()
+        .route("/v1/projects/{id}/members", only(get(list).post(add), "GET, HEAD, POST, OPTIONS"))
+        .route("/v1/projects/{id}/members/{user}", only(patch(change).delete(remove), "PATCH, DELETE, OPTIONS"));
+    gate::guarded(routes, app, Class::Other)
+}
+
+/// A member, as clients read him.
+#[derive(Debug, Serialize)]
+pub(super) struct MemberReply {
+    project_id: String,
+    user_id: String,
+    email: String,
+    role: &'static str,
+    /// Empty for the creator.
+    invited_by: String,
+    created_at: String,
+}
+
+impl MemberReply {
+    pub(super) fn new(project: ProjectId, member: Member) -> Self {
+        Self {
+            project_id: ids::write_project(project),
+            user_id: ids::write_user(member.user),
+            email: member.email.unwrap_or_default(),
+            role: member.role.as_str(),
+            invited_by: member.invited_by.map(ids::write_user).unwrap_or_default(),
+            created_at: seconds(member.created_at),
+        }
+    }
+}
+
+async fn list(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    project: ProjectParam,
+) -> Result<Response, TdError> {
+    let members = project.ruled(app.projects.members(caller, project.id).await)?;
+    let members: Vec<MemberReply> = members.into_iter().map(|member| MemberReply::new(project.id, member)).collect();
+    Ok(wire::answer(StatusCode::OK, &members))
+}
+
+async fn add(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    project: ProjectParam,
+    body: Body,
+) -> Result<Response, TdError> {
+    let body = wire::body(body).await?;
+    let person: PersonWire<'_> = wire::json(&body)?;
+    let (who, role) = (who(&person)?, role(&person)?);
+    match project.ruled(app.projects.add_member(caller, project.id, who, role).await)? {
+        MemberAdded::Added(member) => Ok(wire::answer(StatusCode::CREATED, &MemberReply::new(project.id, member))),
+        MemberAdded::AlreadyMember => Err(TdError::conflict("already a member of this project: change the role")),
+        MemberAdded::NoSuchUser => Err(TdError::not_found("there is no such user")),
+        MemberAdded::Full => Err(TdError::conflict(format!(
+            "the project has {MEMBERS_MAX} members, or this user {PROJECTS_MAX} projects, which is the most"
+        ))),
+    }
+}
+
+async fn change(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    project: ProjectParam,
+    UserParam(member): UserParam,
+    body: Body,
+) -> Result<Response, TdError> {
+    let body = wire::body(body).await?;
+    let role = role(&wire::json(&body)?)?;
+    done(project.ruled(app.projects.change_role(caller, project.id, member, role).await)?)?;
+    Ok(wire::answer(StatusCode::OK, &serde_json::json!({ "status": "updated" })))
+}
+
+async fn remove(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    project: ProjectParam,
+    UserParam(member): UserParam,
+) -> Result<Response, TdError> {
+    done(project.ruled(app.projects.remove_member(caller, project.id, member).await)?)?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+fn done(changed: MemberChanged) -> Result<(), TdError> {
+    match changed {
+        MemberChanged::Done => Ok(()),
+        MemberChanged::NotMember => Err(TdError::not_found("that user is no member of this project")),
+        MemberChanged::LastOwner => Err(TdError::new(
+            StatusCode::CONFLICT,
+            "last_owner",
+            "a project keeps its last owner: make somebody else an owner first",
+        )),
+    }
+}
+
+/// Whom a body means: by address, or else by number.
+fn who(person: &PersonWire<'_>) -> Result<Who, TdError> {
+    match (&*person.email.0, &*person.user_id.0) {
+        ("", "") => Err(TdError::bad_request("email or user_id is required")),
+        // A number that nobody has, for one that is none.
+        ("", id) => Ok(Who::User(ids::read_user(id).unwrap_or(UserId::new(0)))),
+        _ => email(person).map(Who::Address),
+    }
+}
+
+/// The address in a body.
+pub(super) fn email(person: &PersonWire<'_>) -> Result<EmailAddress, TdError> {
+    EmailAddress::parse(&person.email.0).map_err(|_| TdError::bad_request("valid email is required"))
+}
+
+/// The role in a body.
+pub(super) fn role(person: &PersonWire<'_>) -> Result<Role, TdError> {
+    let text = &*person.role.0;
+    Role::parse(text).map_err(|error| {
+        let what =
+            if text.is_empty() { "role is required".to_owned() } else { format!("invalid role: {}", wire::echo(text)) };
+        TdError::bad_request(format!("{what}; {error}"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_meant() {
+        let check = |body: &str, expected: Result<Who, &str>| {
+            let person = wire::json(body.as_bytes()).unwrap();
+            match (who(&person), expected) {
+                (Ok(who), Ok(expected)) => assert_eq!(who, expected, "{body}"),
+                (Err(error), Err(expected)) => assert!(format!("{error:?}").contains(expected), "{body}: {error:?}"),
+                (found, _) => panic!("{body}: {found:?}"),
+            }
+        };
+        let ann = EmailAddress::parse("Ann@example.org").unwrap();
+        check(r#"{"email":" Ann@example.org "}"#, Ok(Who::Address(ann.clone())));
+        check(r#"{"email":"Ann@example.org","user_id":"u_0000000000000007"}"#, Ok(Who::Address(ann)));
+        check(r#"{"user_id":"u_0000000000000007"}"#, Ok(Who::User(UserId::new(7))));
+        check(r#"{"email":null,"user_id":"ann"}"#, Ok(Who::User(UserId::new(0))));
+        check(r#"{"email":"not an email","user_id":"u_0000000000000007"}"#, Err("valid email is required"));
+        check(r#"{"email":"ann@example.org\n"}"#, Ok(Who::Address(EmailAddress::parse("ann@example.org").unwrap())));
+        check(r#"{"email":"","user_id":null}"#, Err("email or user_id is required"));
+        check("{}", Err("email or user_id is required"));
+    }
+
+    #[test]
+    fn what_is_no_role_is_said_with_those_that_are() {
+        let check = |body: &str, expected: &str| {
+            let error = format!("{:?}", role(&wire::json(body.as_bytes()).unwrap()).unwrap_err());
+            assert!(error.contains("400") && error.contains(expected), "{body}: {error}");
+        };
+        check("{}", "role is required; a role is owner, writer or reader");
+        check(r#"{"role":null}"#, "role is required");
+        check(r#"{"role":"Owner"}"#, "invalid role: Owner; a role is owner, writer or reader");
+        assert_eq!(role(&wire::json(br#"{"role":"writer"}"#).unwrap()).unwrap(), Role::Writer);
+    }
+}
