@@ -50,6 +50,16 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: UserCommand,
     },
+    /// Lists and approves sign-ins that wait: on a server without mail, you let devices in
+    Login {
+        #[command(subcommand)]
+        command: LoginCommand,
+    },
+    /// Lists, deletes and restores projects, whoever's they are
+    Project {
+        #[command(subcommand)]
+        command: ProjectCommand,
+    },
     /// Lists the writes that were refused, newest first
     Refused {
         /// Only those of this user
@@ -106,6 +116,9 @@ pub(crate) struct TokenArgs {
     /// The protocol that it opens [default: tickit]
     #[arg(long = "for", value_name = "PROTOCOL", requires = "name")]
     pub(crate) purpose: Option<String>,
+    /// Days until it ends [default: 365 for td, else it does not end]
+    #[arg(long, value_name = "DAYS", requires = "name", value_parser = clap::value_parser!(u32).range(1..=36_500))]
+    pub(crate) expires: Option<u32>,
 }
 
 /// What to do with users.
@@ -125,6 +138,37 @@ pub(crate) enum UserCommand {
     Disable {
         /// The user's name
         name: String,
+    },
+}
+
+/// What to do with sign-ins.
+#[derive(Debug, Subcommand)]
+pub(crate) enum LoginCommand {
+    /// Lists the sign-ins that wait for their approval
+    List,
+    /// Approves a sign-in, and makes its address an account if it has none
+    ///
+    /// Approve only one that you know of: whoever started it comes in.
+    Approve {
+        /// Its code, as 'tombolo login list' or the device shows it
+        code: String,
+    },
+}
+
+/// What to do with projects.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ProjectCommand {
+    /// Lists the projects, deleted ones too
+    List,
+    /// Deletes a project: its members do not reach it any more, at once
+    Delete {
+        /// The project's id, as the list shows it
+        id: String,
+    },
+    /// Brings a deleted project back, within 30 days
+    Restore {
+        /// The project's id, as the list shows it
+        id: String,
     },
 }
 

@@ -46,6 +46,11 @@ impl Folder {
         String::from_utf8(output.stderr).unwrap()
     }
 
+    /// Writes to the database what only clients could.
+    fn sql(&self, text: &str) {
+        rusqlite::Connection::open(self.0.join("tombolo.db")).unwrap().execute_batch(text).unwrap();
+    }
+
     fn json(&self, args: &[&str]) -> serde_json::Value {
         serde_json::from_str(&self.ok(&[args, &["--json"]].concat())).unwrap()
     }
@@ -139,6 +144,7 @@ fn names_are_unique_per_user() {
     folder.ok(&["user", "add", "ann", "--email", "ann@example.org"]);
     assert!(folder.refused(&["user", "add", "ann"]).contains("already"));
     assert!(folder.refused(&["user", "add", "bob", "--email", "bob"]).contains("e-mail"));
+    assert!(folder.refused(&["user", "add", "bob", "--email", "Ann@Example.org"]).contains("another user has"));
     folder.ok(&["token", "--name", "laptop", "--user", "ann"]);
     folder.ok(&["token", "--name", "laptop"]);
     folder.ok(&["token", "--revoke", "laptop", "--user", "ann"]);
@@ -148,6 +154,56 @@ fn names_are_unique_per_user() {
     let users = folder.json(&["user", "list"]);
     assert_eq!((&users[0]["name"], &users[0]["email"]), (&"ann".into(), &"ann@example.org".into()));
     assert!(users[0]["disabled_at"].is_string() && users[1]["disabled_at"].is_null());
+}
+
+#[test]
+fn who_never_signed_in_is_pending() {
+    let folder = Folder::new();
+    folder.ok(&["user", "add", "ann", "--email", "ann@example.org"]);
+    folder.sql("INSERT INTO users (name, email, email_key, created_at) VALUES ('bob', 'b@c', 'b@c', 5)");
+    let users = folder.json(&["user", "list"]);
+    assert!(users[0]["confirmed_at"].is_string() && users[1]["confirmed_at"].is_null());
+    let table = folder.ok(&["user", "list"]);
+    let columns: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(columns[0], ["NAME", "E-MAIL", "CREATED", "PENDING", "DISABLED"]);
+    assert_eq!([columns[1][3], columns[2][3]], ["no", "yes"]);
+}
+
+#[test]
+fn projects_are_listed_deleted_and_restored() {
+    let folder = Folder::new();
+    assert!(folder.ok(&["project", "list"]).contains("no projects yet"));
+    folder.ok(&["user", "add", "ann"]);
+    folder.sql(
+        "INSERT INTO projects VALUES (171, 'td', 'App\u{7}', '', 'app', 1, 5, 5, NULL), (172, 'td', 'Old', '', 'old', 1, 6, 6, 6);
+         INSERT INTO memberships VALUES (171, 1, 'owner', NULL, 5);
+         INSERT INTO spaces (owner, purpose, number, head_seq, created_at) VALUES (1, 'td', 171, 42, 5), (1, 'tickit', 0, 7, 5)",
+    );
+    let listed = folder.json(&["project", "list"]);
+    let first = serde_json::json!({
+        "id": "p_00000000000000ab", "name": "App\u{7}", "members": 1, "changes": 42,
+        "created_at": "1970-01-01T00:00:00.000005Z", "deleted_at": null
+    });
+    assert_eq!((&listed[0], &listed[1]["id"]), (&first, &"p_00000000000000ac".into()));
+    assert!(folder.ok(&["project", "list"]).contains("App\u{fffd}"), "a name moves no cursor");
+
+    assert!(folder.refused(&["project", "restore", "p_00000000000000ab"]).contains("is not deleted"));
+    let deleted = folder.json(&["project", "delete", "p_00000000000000ab"]);
+    assert_eq!(deleted, serde_json::json!({"id": "p_00000000000000ab", "deleted": true}));
+    assert!(folder.json(&["project", "list"])[0]["deleted_at"].is_string());
+    assert!(folder.refused(&["project", "delete", "p_00000000000000ab"]).contains("not deleted already"));
+    assert!(folder.ok(&["project", "restore", "p_00000000000000ab"]).contains("Restored"));
+    assert!(folder.json(&["project", "list"])[0]["deleted_at"].is_null());
+    let complaints = [
+        (["project", "restore", "p_00000000000000ac"], "more than 30 days ago"),
+        (["project", "restore", "p_00000000000000ad"], "there is no project"),
+        (["project", "delete", "p_00000000000000ad"], "there is no project"),
+        (["project", "delete", "171"], "is no project's id"),
+    ];
+    for (args, words) in complaints {
+        let complaint = folder.refused(&args);
+        assert!(complaint.contains(words), "{args:?}: {complaint}");
+    }
 }
 
 #[test]

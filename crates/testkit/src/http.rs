@@ -97,7 +97,7 @@ impl Request {
         stream.set_nodelay(true)?;
         let written = self.write(&mut stream, to);
         // A server may answer before it has read everything, and then close: the answer is what counts.
-        match Response::read(&mut stream) {
+        match Response::read(&mut stream, self.method != "HEAD") {
             Ok(response) => Ok(response),
             Err(error) => Err(written.err().unwrap_or(error)),
         }
@@ -174,7 +174,8 @@ impl Response {
         read.unwrap_or_else(|error| panic!("status {}, body is no JSON ({error}): {}", self.status, self.text()))
     }
 
-    fn read(stream: &mut TcpStream) -> io::Result<Self> {
+    /// `has_body` is false for an answer to a HEAD, which tells a length and sends nothing.
+    fn read(stream: &mut TcpStream, has_body: bool) -> io::Result<Self> {
         let mut bytes = Vec::new();
         let end = loop {
             if let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
@@ -192,6 +193,9 @@ impl Response {
         let headers = lines.lines().filter_map(|line| line.split_once(':'));
         let headers = headers.map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned())).collect();
         let mut response = Self { status, headers, body: Vec::new() };
+        if !has_body {
+            return Ok(response);
+        }
         if let Some(length) = response.header("content-length") {
             let length: usize = length.parse().map_err(|_| invalid(length))?;
             while rest.len() < length {

@@ -219,6 +219,14 @@ impl Install {
         token_of(&self.json(&["token", "--name", name, "--user", user]))
     }
 
+    /// A new key for td of `user`, who is added when there is no such user; the owner is made by itself.
+    pub fn key_for(&self, user: &str, name: &str) -> String {
+        if user != "owner" {
+            let _ = self.run(&["user", "add", user]);
+        }
+        token_of(&self.json(&["token", "--for", "td", "--name", name, "--user", user]))
+    }
+
     /// Starts the server, and waits until it listens.
     #[must_use]
     pub fn serve(self) -> Served {

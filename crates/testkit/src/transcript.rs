@@ -26,6 +26,9 @@
 //! | hole | stands for |
 //! | --- | --- |
 //! | `<token>`, `<token:ann>` | a token of the owner, of the user ann; made when it first occurs |
+//! | `<key>`, `<key:ann>` | a key for td of the owner, of the user ann; made when it first occurs |
+//! | `<id:x>` | an id that the server gives (`u_`, `p_`, `ak_` or `inv_` and 16 hexadecimal digits), to be named `x`, or the one of that name |
+//! | `<text:x>` | whatever text the server gives, to be named `x`, or the one of that name |
 //! | `<uuid:x>` | an id made from its name; ids sort as their names do |
 //! | `<time:x=now-10m>` | in what is sent: a time from now (s, m, h, d), to be named `x` |
 //! | `<time:x>` | in what comes back: a time to be named `x`, or the same moment as `x` |
@@ -50,7 +53,8 @@ use crate::served::Served;
 pub fn play(file: &Path, served: &mut Served) -> Result<(), String> {
     let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let text = std::fs::read_to_string(file).map_err(|error| format!("{name}: {error}"))?;
-    let mut player = Player { served, tokens: HashMap::new(), times: HashMap::new() };
+    let (tokens, keys) = (HashMap::new(), HashMap::new());
+    let mut player = Player { served, tokens, keys, ids: HashMap::new(), times: HashMap::new() };
     for turn in turns(&text).map_err(|error| format!("{name}:{error}"))? {
         let line = turn.line;
         player.play(&turn).map_err(|error| format!("{name}:{line}: {}\n{error}\n", turn.said.join("\n  ")))?;
@@ -104,6 +108,8 @@ fn turns(text: &str) -> Result<Vec<Turn>, String> {
 struct Player<'a> {
     served: &'a mut Served,
     tokens: HashMap<String, String>,
+    keys: HashMap<String, String>,
+    ids: HashMap<String, String>,
     times: HashMap<String, OffsetDateTime>,
 }
 
@@ -287,6 +293,15 @@ impl Player<'_> {
                 let found = time()?;
                 *self.times.entry(name.to_owned()).or_insert(found) == found
             }
+            Some(("id", name)) => {
+                if !is_id(came) {
+                    return Err(format!("{came:?} is no id"));
+                }
+                self.ids.entry(name.to_owned()).or_insert_with(|| came.to_owned()) == came
+            }
+            Some(("text", name)) => {
+                !came.is_empty() && self.ids.entry(name.to_owned()).or_insert_with(|| came.to_owned()) == came
+            }
             Some(("after", name)) => time()? > known(name)?,
             Some(("later", name)) => time()? == millisecond_later(known(name)?),
             _ => return Err(format!("<{hole}> is no hole")),
@@ -314,6 +329,11 @@ impl Player<'_> {
                 let make = || if name == "owner" { install.token("it") } else { install.token_for(name, "it") };
                 Ok(self.tokens.entry(name.to_owned()).or_insert_with(make).clone())
             }
+            ("key", None) => {
+                let install = &self.served.install;
+                Ok(self.keys.entry(name.to_owned()).or_insert_with(|| install.key_for(name, "td")).clone())
+            }
+            ("id" | "text", None) => self.ids.get(name).cloned().ok_or_else(|| format!("  {name} was not said before")),
             ("uuid", None) => Ok(uuid(name)),
             ("time", Some((name, offset))) => {
                 let time = from_now(offset).ok_or_else(|| format!("  {offset} is no time from now"))?;
@@ -348,6 +368,12 @@ fn next_hole(text: &str) -> Option<(&str, &str, &str)> {
     let begin = text.find('<')?;
     let end = begin + text[begin..].find('>')?;
     Some((&text[..begin], &text[begin + 1..end], &text[end + 1..]))
+}
+
+/// Whether `text` is an id as td's clients see them.
+fn is_id(text: &str) -> bool {
+    let digits = ["u_", "p_", "ak_", "inv_"].iter().find_map(|mark| text.strip_prefix(mark));
+    digits.is_some_and(|digits| digits.len() == 16 && digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')))
 }
 
 fn from_now(offset: &str) -> Option<OffsetDateTime> {

@@ -5,7 +5,8 @@ use std::net::{SocketAddr, TcpStream};
 
 pub(crate) struct Client {
     stream: TcpStream,
-    head: String,
+    path: String,
+    token: String,
     buffer: Vec<u8>,
 }
 
@@ -13,15 +14,26 @@ impl Client {
     pub(crate) fn new(address: SocketAddr, path: &str, token: &str) -> Self {
         let stream = TcpStream::connect(address).unwrap();
         stream.set_nodelay(true).unwrap();
-        let head = format!(
-            "POST {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\n"
-        );
-        Self { stream, head, buffer: vec![0; 1 << 16] }
+        Self { stream, path: path.to_owned(), token: token.to_owned(), buffer: vec![0; 1 << 16] }
     }
 
     /// Sends `body` and returns the reply's body.
     pub(crate) fn post(&mut self, body: &[u8]) -> Vec<u8> {
-        let mut request = format!("{}Content-Length: {}\r\n\r\n", self.head, body.len()).into_bytes();
+        let path = self.path.clone();
+        self.send("POST", &path, body)
+    }
+
+    /// What is at another path than the usual one.
+    pub(crate) fn get(&mut self, path: &str) -> Vec<u8> {
+        self.send("GET", path, b"")
+    }
+
+    fn send(&mut self, method: &str, path: &str, body: &[u8]) -> Vec<u8> {
+        let (token, length) = (&self.token, body.len());
+        let mut request = format!(
+            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
+        )
+        .into_bytes();
         request.extend_from_slice(body);
         self.stream.write_all(&request).unwrap();
         let mut reply = Vec::new();
@@ -32,7 +44,7 @@ impl Client {
             }
         };
         let head = String::from_utf8_lossy(&reply[..end]).to_ascii_lowercase();
-        assert!(head.starts_with("http/1.1 200"), "{head}{}", String::from_utf8_lossy(&reply[end..]));
+        assert!(head.starts_with("http/1.1 20"), "{head}{}", String::from_utf8_lossy(&reply[end..]));
         let length: usize = head
             .lines()
             .find_map(|line| line.strip_prefix("content-length: "))

@@ -90,7 +90,7 @@ pub(crate) fn push_floor(served: &Served, pushes: Pushes) -> Measured {
 }
 
 /// Lets each client run for the given time, after a tenth of it to warm up.
-fn measure<F: FnMut()>(nodes: &[Served], pushes: Pushes, client: impl Fn(usize) -> F + Sync) -> Measured {
+pub(crate) fn measure<F: FnMut()>(nodes: &[Served], pushes: Pushes, client: impl Fn(usize) -> F + Sync) -> Measured {
     let warm = pushes.seconds / 10;
     // The first request verifies the token, which takes longer than all that is measured.
     let ready = std::sync::Barrier::new(pushes.clients);

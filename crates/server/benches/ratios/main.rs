@@ -6,6 +6,7 @@
 //! cargo bench -p tombolo -- --only 100x16   # one line of it: pushes of 100 changes from 16 clients
 //! cargo bench -p tombolo -- --only pulls    # all but the pushes
 //! cargo bench -p tombolo -- --only postgres # what is kept in PostgreSQL
+//! cargo bench -p tombolo -- --only td       # pushes and pulls of td's events
 //! ```
 //!
 //! The floors are a bare axum server with a bare group-committing SQLite writer, which writes the same rows and indexes
@@ -26,6 +27,7 @@ mod load;
 mod postgres;
 mod process;
 mod table;
+mod td;
 
 use std::time::Duration;
 
@@ -63,6 +65,9 @@ fn main() {
     pushes(&mut table, scale, only.map(String::as_str));
     if only.is_none_or(|only| only == "pulls") {
         pulls(&mut table, scale);
+    }
+    if only.is_none_or(|only| only == "td") {
+        td::run(&mut table, scale);
     }
     if only.is_none_or(|only| only == "postgres") {
         postgres::run(&mut table, scale);

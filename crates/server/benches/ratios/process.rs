@@ -44,6 +44,24 @@ impl Served {
         Self { child, folder, address, tokens, started_in }
     }
 
+    /// The real binary, with a user and a key of td for each client.
+    pub(crate) fn tombolo_td(clients: usize) -> Self {
+        let folder = fresh_folder();
+        let tokens = (0..clients).map(|n| {
+            let user = format!("user{n}");
+            tombolo(&folder, &["user", "add", &user]);
+            let made = tombolo(&folder, &["token", "--for", "td", "--name", "bench", "--user", &user, "--json"]);
+            let made: serde_json::Value = serde_json::from_str(&made).unwrap();
+            made["token"].as_str().unwrap().to_owned()
+        });
+        let tokens = tokens.collect();
+        // As many requests as it can take.
+        let mut command = serve(&folder);
+        command.args(["--set", "rate_limit.push=0", "--set", "rate_limit.pull=0", "--set", "rate_limit.other=0"]);
+        let (child, address, started_in) = start(&mut command);
+        Self { child, folder, address, tokens, started_in }
+    }
+
     /// Nodes on one PostgreSQL database, with a token for each client: of one user, or of a user each.
     pub(crate) fn nodes(database: &Database, count: usize, clients: usize, is_shared: bool) -> Vec<Self> {
         let folder = fresh_folder();

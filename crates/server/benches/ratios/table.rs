@@ -99,6 +99,23 @@ impl Table {
         self.line(what, &show, &format!("{floor:.0}/s"), &format!("{:.2}", per_second / floor), goal);
     }
 
+    /// Pushes of events beside the bare writer.
+    pub(crate) fn events(&mut self, pushes: Pushes, bare: &Measured, ours: &Measured) {
+        let Pushes { changes, clients, .. } = pushes;
+        let what = format!("td push of {changes}, {clients} client{}", if clients == 1 { "" } else { "s" });
+        let show = |m: &Measured| {
+            let events = m.per_second * changes as f64;
+            format!(
+                "{:.0}/s ({events:.0} events/s), p50 {}, p99 {}, cpu {}",
+                m.per_second,
+                ms(m.p50),
+                ms(m.p99),
+                ms(m.cpu)
+            )
+        };
+        self.line(&what, &show(ours), &show(bare), &format!("{:.2}", ours.per_second / bare.per_second), "≥ 0.60");
+    }
+
     pub(crate) fn note(&mut self, what: &str, ours: &str, goal: &str) {
         self.line(what, ours, "", "", goal);
     }

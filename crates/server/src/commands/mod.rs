@@ -2,12 +2,15 @@
 
 mod check;
 mod init;
+mod login;
 mod migrate;
+mod project;
 mod refused;
 mod serve;
 mod token;
 mod user;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
@@ -38,6 +41,8 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Serve(_) => serve::run(&config),
         Command::Token(args) => on_store(&config, async |desk| token::run(desk, args, how).await),
         Command::User { command } => on_store(&config, async |desk| user::run(desk, command, how).await),
+        Command::Login { command } => on_store(&config, async |desk| login::run(desk, command, how).await),
+        Command::Project { command } => on_store(&config, async |desk| project::run(desk, command, how).await),
         Command::Refused { user } => on_store(&config, async |desk| refused::run(desk, user, how).await),
         Command::Check if config.database().file().is_some_and(|file| !file.exists()) => {
             bail!("there is no database {}; --data says where to look", config.database())
@@ -132,6 +137,20 @@ fn parse_name(what: &str, text: &str) -> anyhow::Result<Name> {
 fn quoted(name: &Name) -> String {
     let is_plain = name.as_str().bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.@".contains(&byte));
     if is_plain { name.to_string() } else { format!("'{}'", name.as_str().replace('\'', r"'\''")) }
+}
+
+/// What devices should be told: the public URL, else the `first` address listened on, as far as it says anything.
+fn server_url(config: &Config, first: Option<&SocketAddr>) -> String {
+    config.public_url.clone().unwrap_or_else(|| match first {
+        Some(address) if !address.ip().is_unspecified() => format!("http://{address}"),
+        Some(address) => format!("http://ADDRESS-OF-THIS-MACHINE:{}", address.port()),
+        None => "http://ADDRESS-OF-THIS-MACHINE:3030".to_owned(),
+    })
+}
+
+/// What a client sent, without what would move a terminal's cursor.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 fn show(time: Option<ServerTime>) -> String {

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use tombolo_storage::Refusal;
 
-use super::{Answers, Desk, explain};
+use super::{Answers, Desk, explain, printable};
 use crate::output;
 
 pub(super) async fn run(desk: &Desk<'_>, user: Option<String>, how: Answers) -> anyhow::Result<()> {
@@ -36,9 +36,4 @@ pub(super) async fn run(desk: &Desk<'_>, user: Option<String>, how: Answers) -> 
     let rows: Vec<_> = refusals.into_iter().map(row).collect();
     output::say_table(["AT", "USER", "DEVICE", "TYPE", "RECORD", "REASON"], &rows, "No write was refused.");
     Ok(())
-}
-
-/// What a device sent, without what would move a terminal's cursor.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }

@@ -9,17 +9,21 @@ use axum::serve::ListenerExt as _;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 use tombolo_core::Env;
-use tombolo_http::{App, Options};
-use tombolo_service::{Keyring, Replication, Watchers};
+use tombolo_http::{App, MailFate, Metrics, Options};
+use tombolo_service::{
+    AccessChanges, AdmissionOptions, Admissions, Feeds, Journal, Keyring, Keys, Outbox, Post, Projects, RateLimits,
+    Replication, Watchers,
+};
 use tombolo_storage::sqlite::Role;
-use tombolo_storage::{Accounts, Elsewhere, Store};
+use tombolo_storage::{Accounts, Elsewhere, SignIns, Store};
 
-use super::{explain, make_folder, open_store};
+use super::{explain, make_folder, open_store, server_url};
 use crate::config::Config;
 use crate::env::SystemEnv;
 use crate::folder::Lock;
+use crate::mail::{Closing, Postman};
 use crate::{output, telemetry};
 
 /// How often the database is asked whether another process wrote to it. A token made or revoked on the command line
@@ -32,6 +36,8 @@ const FLUSH_EVERY: Duration = Duration::from_secs(60);
 /// How long requests in flight may take to end after SIGTERM. Container runtimes kill after 10 s, and the store needs
 /// a moment after that.
 const DRAIN_MAX: Duration = Duration::from_secs(8);
+/// How long mails may take beyond that: none is worth being killed for.
+const LAST_MAILS_MAX: Duration = Duration::from_secs(1);
 
 pub(super) fn run(config: &Config) -> anyhow::Result<()> {
     telemetry::start(config.log);
@@ -49,10 +55,33 @@ async fn serve(config: &Config, store: Arc<dyn Store>) -> anyhow::Result<()> {
     // From here on a foreign commit is noticed: before the first token is remembered.
     store.changed_elsewhere().await.map_err(explain)?;
 
+    let metrics = Arc::new(Metrics::new(env.now()));
+    let postman = Postman::of(config, &metrics)?;
     let mut signals = Signals::catch()?;
     let listeners = bind(&config.listen).await?;
     let (stop, stopping) = watch::channel(false);
-    let router = router(config, &store, &env, &keyring);
+    let (drained, is_drained) = watch::channel(false);
+    let closing = Closing { stopping: stopping.clone(), drained: is_drained };
+    let (outbox, mut mailing) = post(postman, &metrics, closing);
+    let first = listeners.first().and_then(|listener| listener.local_addr().ok());
+    let base_url = server_url(config, first.as_ref());
+    let watchers = Arc::new(Watchers::new(store.clone()));
+    let changes = Arc::new(AccessChanges::default());
+    let invitations = Post { outbox: outbox.clone(), base_url: base_url.clone() };
+    let router = tombolo_http::router(Arc::new(App {
+        keyring: keyring.clone(),
+        replication: Replication::new(store.clone(), env.clone()),
+        projects: Projects::new(store.clone(), env.clone(), changes.clone(), invitations),
+        journal: Journal::new(store.clone(), env.clone()),
+        keys: Keys::new(store.clone(), keyring.clone(), changes.clone()),
+        feeds: Feeds::new(store.clone(), env.clone(), watchers.clone(), changes.clone()),
+        admissions: admissions(config, base_url, &store, &env, outbox),
+        rate_limits: RateLimits::new(config.rate_limits, env.clone()),
+        metrics,
+        stopping: stopping.clone(),
+        env: env.clone(),
+        options: options(config),
+    }));
     let mut servers = JoinSet::new();
     for listener in listeners {
         let address = listener.local_addr().context("a listener has no address")?;
@@ -61,8 +90,7 @@ async fn serve(config: &Config, store: Arc<dyn Store>) -> anyhow::Result<()> {
         tracing::info!(%address, "listening");
     }
     let mut keepers = JoinSet::new();
-    let watchers = Arc::new(Watchers::new(store.clone()));
-    keepers.spawn(watch_foreign_commits(store.clone(), keyring.clone(), watchers.clone(), stopping.clone()));
+    keepers.spawn(watch_foreign_commits(store.clone(), keyring.clone(), watchers.clone(), changes, stopping.clone()));
     keepers.spawn(hear_what_grew(watchers.clone(), stopping.clone()));
     keepers.spawn(look_at_heads(watchers, stopping.clone()));
     keepers.spawn(flush_last_used(keyring.clone(), stopping));
@@ -76,10 +104,15 @@ async fn serve(config: &Config, store: Arc<dyn Store>) -> anyhow::Result<()> {
     };
     tracing::info!(reason, "stopping");
     stop.send_replace(true);
-    let drained = timeout(DRAIN_MAX, async { while servers.join_next().await.is_some() {} }).await;
-    if drained.is_err() {
+    let end = Instant::now() + DRAIN_MAX;
+    if timeout_at(end, async { while servers.join_next().await.is_some() {} }).await.is_err() {
         tracing::warn!(seconds = DRAIN_MAX.as_secs(), "requests in flight were cut off");
         servers.shutdown().await;
+    }
+    drained.send_replace(true);
+    if timeout_at(end + LAST_MAILS_MAX, async { while mailing.join_next().await.is_some() {} }).await.is_err() {
+        tracing::warn!("mails that could not be sent in time are lost");
+        mailing.shutdown().await;
     }
     while keepers.join_next().await.is_some() {}
     if let Err(error) = keyring.flush_last_used().await {
@@ -92,15 +125,39 @@ async fn serve(config: &Config, store: Arc<dyn Store>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Everything that is answered comes from here.
-fn router(config: &Config, store: &Arc<dyn Store>, env: &Arc<dyn Env>, keyring: &Arc<Keyring>) -> axum::Router {
-    let options = Options {
+/// Starts what sends mail, if anything does, and says where mails are left for it.
+fn post(postman: Option<Postman>, metrics: &Arc<Metrics>, closing: Closing) -> (Outbox, JoinSet<()>) {
+    let mut mailing = JoinSet::new();
+    let Some(postman) = postman else { return (Outbox::closed(), mailing) };
+    let metrics = metrics.clone();
+    let (outbox, mails) = Outbox::open(Arc::new(move || metrics.mail(MailFate::Dropped)));
+    mailing.spawn(postman.deliver(mails, closing));
+    (outbox, mailing)
+}
+
+fn admissions(
+    config: &Config,
+    base_url: String,
+    store: &Arc<dyn Store>,
+    env: &Arc<dyn Env>,
+    outbox: Outbox,
+) -> Arc<Admissions> {
+    let store: Arc<dyn SignIns> = store.clone();
+    let web_callback_url = config.td.web_callback_url.clone();
+    let options = AdmissionOptions { base_url, allow_signup: config.allow_signup, web_callback_url };
+    Arc::new(Admissions::new(store, env.clone(), outbox, options))
+}
+
+/// How it is served.
+fn options(config: &Config) -> Options {
+    Options {
         tickit: config.protocols.tickit,
+        td: config.protocols.td,
+        td_exclude_client: config.td.exclude_client,
+        public_url: config.public_url.clone(),
         path_prefix: config.path_prefix(),
         trusted_proxies: config.trusted_proxies.clone(),
-    };
-    let replication = Replication::new(store.clone(), env.clone());
-    tombolo_http::router(Arc::new(App { keyring: keyring.clone(), replication, env: env.clone(), options }))
+    }
 }
 
 async fn bind(addresses: &[SocketAddr]) -> anyhow::Result<Vec<TcpListener>> {
@@ -126,6 +183,7 @@ async fn watch_foreign_commits(
     store: Arc<dyn Store>,
     keyring: Arc<Keyring>,
     watchers: Arc<Watchers>,
+    changes: Arc<AccessChanges>,
     mut stopping: watch::Receiver<bool>,
 ) {
     let mut ticks = interval(LOOK_EVERY);
@@ -148,6 +206,7 @@ async fn watch_foreign_commits(
                 Ok(()) => is_stale = false,
                 Err(error) => tracing::warn!(%error, "tokens are looked up again, since the database failed"),
             }
+            changes.tell();
             look(&watchers).await;
         }
     }

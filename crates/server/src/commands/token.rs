@@ -1,24 +1,32 @@
 //! `tombolo token`
 
+use std::time::Duration;
+
 use anyhow::{Context as _, bail};
 use serde::Serialize;
-use tombolo_core::{Env as _, Name, Purpose};
+use tombolo_core::{Env as _, Name, Purpose, ServerTime};
 use tombolo_service::{Made, NewToken};
 use tombolo_storage::{Credential, User};
 
-use super::{Answers, Desk, OWNER, explain, parse_name, quoted, show};
+use super::{Answers, Desk, OWNER, explain, parse_name, quoted, server_url, show};
 use crate::cli::TokenArgs;
-use crate::config::Config;
 use crate::env::SystemEnv;
 use crate::output;
 
 /// How often a desktop asks for news: what Tickit's own documentation proposes.
 const INTERVAL_SECS: u32 = 300;
+const DAY: Duration = Duration::from_secs(86_400);
+/// How long a key of td lasts: as long as one that a sign-in gives.
+const TD_DAYS: u32 = 365;
+/// From when on a list says that a token ends soon: as the server's replies do.
+const NOTICE: Duration = Duration::from_secs(30 * 86_400);
 
 pub(super) async fn run(desk: &Desk<'_>, args: TokenArgs, how: Answers) -> anyhow::Result<()> {
     if let Some(name) = &args.name {
         let purpose = args.purpose.as_deref().map_or(Ok(Purpose::Tickit), Purpose::parse).context("--for")?;
-        return make(desk, &parse_name("token", name)?, args.user.as_deref(), purpose, how).await;
+        let days = args.expires.or((purpose == Purpose::Td).then_some(TD_DAYS));
+        let wanted = Wanted { name: parse_name("token", name)?, user: args.user, purpose, days };
+        return make(desk, wanted, how).await;
     }
     if let Some(name) = &args.revoke {
         return revoke(desk, &parse_name("token", name)?, args.user.as_deref(), how).await;
@@ -26,31 +34,56 @@ pub(super) async fn run(desk: &Desk<'_>, args: TokenArgs, how: Answers) -> anyho
     list(desk, args.user.as_deref(), how).await
 }
 
-async fn make(desk: &Desk<'_>, name: &Name, user: Option<&str>, purpose: Purpose, how: Answers) -> anyhow::Result<()> {
+/// A token to be made.
+struct Wanted {
+    name: Name,
+    user: Option<String>,
+    purpose: Purpose,
+    /// Days until it ends; `None` for never.
+    days: Option<u32>,
+}
+
+async fn make(desk: &Desk<'_>, wanted: Wanted, how: Answers) -> anyhow::Result<()> {
     #[derive(Serialize)]
     struct Answer<'a> {
         name: &'a str,
         user: &'a str,
         token: &'a str,
+        /// Left out where there is no end: scripts know the answer of before there was one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        expires_at: Option<String>,
     }
-    let user = desk.user_or_owner(user, SystemEnv.now()).await?;
+    let now = SystemEnv.now();
+    let Wanted { name, user, purpose, days } = wanted;
+    let user = desk.user_or_owner(user.as_deref(), now).await?;
     if user.disabled_at.is_some() {
         bail!("the user {} is disabled: a token would open nothing", user.name);
     }
-    let new = NewToken { user: user.id, name: name.clone(), purpose, expires_at: None };
+    let expires_at = days.map(|days| now.plus(DAY * days));
+    let new = NewToken { user: user.id, name: name.clone(), purpose, expires_at };
     let Made::Token(token) = desk.keyring().make_token(new).await.context("the token could not be made")? else {
         bail!(
             "{} has a token {name} already; revoke it first with: tombolo token --revoke {}{}",
             user.name,
-            quoted(name),
+            quoted(&name),
             user_flag(&user)
         );
     };
     let token = token.secret().reveal();
     if how.json {
-        return output::say_json(&Answer { name: name.as_str(), user: user.name.as_str(), token });
+        let expires_at = expires_at.map(|at| at.to_string());
+        return output::say_json(&Answer { name: name.as_str(), user: user.name.as_str(), token, expires_at });
     }
-    output::say(settings(name, &user.name, token, &server_url(desk.config)));
+    let url = server_url(desk.config, desk.config.listen.first());
+    output::say(format_args!(
+        "Token {name} of {}:\n\n  {token}\n\nIt is shown this once only: keep it where you keep passwords.{}\n",
+        user.name,
+        expires_at.map(|at| format!(" It ends on {}.", day(at))).unwrap_or_default()
+    ));
+    match purpose {
+        Purpose::Td => output::say(td_settings(token, &url, &device_id())),
+        Purpose::Tickit => output::say(tickit_settings(token, &url)),
+    }
     Ok(())
 }
 
@@ -81,10 +114,11 @@ async fn list(desk: &Desk<'_>, user: Option<&str>, how: Answers) -> anyhow::Resu
         };
         return output::say_json(&credentials.into_iter().map(item).collect::<Vec<_>>());
     }
+    let now = SystemEnv.now();
     let row = |credential: &Credential| {
         let Credential { name, user, purpose, created_at, last_used_at, expires_at, .. } = credential;
         let (name, user, purpose) = (name.to_string(), user.to_string(), purpose.to_string());
-        [name, user, purpose, created_at.to_string(), show(*last_used_at), show(*expires_at)]
+        [name, user, purpose, created_at.to_string(), show(*last_used_at), show_end(*expires_at, now)]
     };
     let rows: Vec<_> = credentials.iter().map(row).collect();
     let titles = ["NAME", "USER", "FOR", "CREATED", "LAST USED", "EXPIRES"];
@@ -114,25 +148,9 @@ fn user_flag(user: &User) -> String {
     if user.name.as_str() == OWNER { String::new() } else { format!(" --user {}", quoted(&user.name)) }
 }
 
-/// What devices should be told: the public URL, else the first address listened on, as far as it says anything.
-fn server_url(config: &Config) -> String {
-    let first = config.listen.first();
-    config.public_url.clone().unwrap_or_else(|| match first {
-        Some(address) if !address.ip().is_unspecified() => format!("http://{address}"),
-        Some(address) => format!("http://ADDRESS-OF-THIS-MACHINE:{}", address.port()),
-        None => "http://ADDRESS-OF-THIS-MACHINE:3030".to_owned(),
-    })
-}
-
-fn settings(name: &Name, user: &Name, token: &str, url: &str) -> String {
+fn tickit_settings(token: &str, url: &str) -> String {
     format!(
-        "Token {name} of {user}:
-
-  {token}
-
-It is shown this once only: keep it where you keep passwords.
-
-On the phone, in Tickit's settings:
+        "On the phone, in Tickit's settings:
   Server URL: {url}
   Token:      {token}
 
@@ -144,4 +162,75 @@ On the desktop, in ~/.config/tickit/config.toml:
   interval_secs = {INTERVAL_SECS}
 "
     )
+}
+
+fn td_settings(token: &str, url: &str, device: &str) -> String {
+    format!(
+        "Where a script runs td, in its environment (each run counts as a device of its own):
+  TD_FEATURE_SYNC_CLI=1
+  TD_SYNC_URL={url}
+  TD_AUTH_KEY={token}
+
+Where somebody works, in ~/.config/td/auth.json (chmod 600), TD_SYNC_URL as above:
+  {{\"api_key\": \"{token}\", \"server_url\": \"{url}\", \"device_id\": \"{device}\"}}
+"
+    )
+}
+
+/// What td's clients call themselves: some bytes of randomness, in hexadecimal digits.
+fn device_id() -> String {
+    let mut bytes = [0; 16];
+    SystemEnv.fill_random(&mut bytes);
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The day of a time: nobody needs its microseconds.
+fn day(at: ServerTime) -> String {
+    at.to_string().chars().take_while(|c| *c != 'T').collect()
+}
+
+/// When a token ends, and that it does so soon, or did.
+fn show_end(expires_at: Option<ServerTime>, now: ServerTime) -> String {
+    let Some(at) = expires_at else { return show(None) };
+    let left = at.since(now);
+    if at <= now {
+        return format!("{at} (ended)");
+    }
+    if left > NOTICE {
+        return at.to_string();
+    }
+    match left.as_secs().div_ceil(DAY.as_secs()) {
+        1 => format!("{at} (ends in 1 day)"),
+        days => format!("{at} (ends in {days} days)"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_says_what_ends_soon() {
+        let now = ServerTime::from_micros(1_800_000_000_000_000);
+        let check = |secs: u64, expected: &str| {
+            let shown = show_end(Some(now.plus(Duration::from_secs(secs))), now);
+            assert_eq!(shown.split_once(' ').map_or("", |(_, rest)| rest), expected, "{secs} s");
+        };
+        check(0, "(ended)");
+        check(1, "(ends in 1 day)");
+        check(86_400, "(ends in 1 day)");
+        check(86_401, "(ends in 2 days)");
+        check(30 * 86_400, "(ends in 30 days)");
+        check(30 * 86_400 + 1, "");
+        assert_eq!(show_end(None, now), show(None));
+    }
+
+    #[test]
+    fn what_td_is_told_is_what_it_reads() {
+        let text = td_settings("td_live_x", "https://sync.example.org", "abc");
+        let json = text.lines().find(|line| line.trim_start().starts_with('{')).unwrap();
+        let json: serde_json::Value = serde_json::from_str(json).unwrap();
+        assert_eq!((&json["api_key"], &json["device_id"]), (&"td_live_x".into(), &"abc".into()));
+        assert!(text.contains("TD_SYNC_URL=https://sync.example.org\n") && text.contains("TD_AUTH_KEY=td_live_x\n"));
+    }
 }

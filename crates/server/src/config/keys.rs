@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use tombolo_http::Network;
 
 use super::database::{Database, PostgresUrl};
-use super::{Config, LogFormat};
+use super::{Config, LogFormat, Sender, SmtpUrl};
 
 /// A key of the configuration.
 pub(crate) struct Key {
@@ -31,6 +31,9 @@ pub(crate) enum Value {
     /// A TOML array.
     List(Vec<String>),
 }
+
+/// The highest limit of a minute that says anything: more than one key's requests that a server can answer.
+const PER_MINUTE_MAX: u32 = 1_000_000;
 
 /// All keys, in the order in which they are documented.
 pub(crate) const KEYS: &[Key] = &[
@@ -72,12 +75,11 @@ pub(crate) const KEYS: &[Key] = &[
         name: "public_url",
         takes: "a URL that begins with http:// or https://",
         default: "\"\"",
-        meaning: "The address under which devices reach the server, as `tombolo token` prints it. A path in it is stripped from requests.",
+        meaning: "The address under which devices reach the server, as `tombolo token` prints it and links in mails begin. A path in it is stripped from requests.",
         is_list: false,
         set: |config, value| {
             let url = value.text()?.trim_end_matches('/');
-            let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://")).unwrap_or_default();
-            let good = !rest.is_empty() && !rest.contains(|c: char| c.is_whitespace() || c.is_control());
+            let good = is_http_url(url);
             config.public_url = good.then(|| url.to_owned());
             (good || url.is_empty()).then_some(())
         },
@@ -97,7 +99,7 @@ pub(crate) const KEYS: &[Key] = &[
         name: "allow_signup",
         takes: "true or false",
         default: "false",
-        meaning: "Whether people may add themselves. No protocol of this version offers it.",
+        meaning: "Whether an address without an account gets one when it signs in. If not, the server's owner adds people: `tombolo user add`, `tombolo login approve`, or the owner of a project by adding them to it.",
         is_list: false,
         set: |config, value| {
             config.allow_signup = value.switch()?;
@@ -124,6 +126,30 @@ pub(crate) const KEYS: &[Key] = &[
         set: |config, value| {
             let text = value.text()?;
             config.postgres.listen_url = if text.is_empty() { None } else { Some(PostgresUrl::parse(text)?) };
+            Some(())
+        },
+    },
+    Key {
+        name: "mail.smtp_url",
+        takes: "smtp://USER:PASSWORD@HOST:PORT or smtps://USER:PASSWORD@HOST:PORT, or nothing",
+        default: "\"\"",
+        meaning: "The mail server through which sign-in links and invitations are sent; letters in its password that a URL cannot hold are written as `%40`. `smtp://` insists on STARTTLS, but on this machine; `?tls=none` does without. When it is not set, no mail is sent, and the owner approves sign-ins: `tombolo login`.",
+        is_list: false,
+        set: |config, value| {
+            let text = value.text()?;
+            config.mail.smtp_url = if text.is_empty() { None } else { Some(SmtpUrl::parse(text)?) };
+            Some(())
+        },
+    },
+    Key {
+        name: "mail.from",
+        takes: "an e-mail address, such as sync@example.org or Tombolo <sync@example.org>, or nothing",
+        default: "\"\"",
+        meaning: "Whom mails come from. It and `public_url` are needed where `mail.smtp_url` is set.",
+        is_list: false,
+        set: |config, value| {
+            let text = value.text()?;
+            config.mail.from = if text.is_empty() { None } else { Some(Sender::parse(text)?) };
             Some(())
         },
     },
@@ -172,7 +198,92 @@ pub(crate) const KEYS: &[Key] = &[
             Some(())
         },
     },
+    Key {
+        name: "protocols.td",
+        takes: "true or false",
+        default: "true",
+        meaning: "Whether the td task manager is served.",
+        is_list: false,
+        set: |config, value| {
+            config.protocols.td = value.switch()?;
+            Some(())
+        },
+    },
+    Key {
+        name: "td.exclude_client",
+        takes: "true or false",
+        default: "false",
+        meaning: "Whether a td client's own events are left out of what it pulls, where it asks for that, as the original server does. Two devices that edit the same field then stay different for good.",
+        is_list: false,
+        set: |config, value| {
+            config.td.exclude_client = value.switch()?;
+            Some(())
+        },
+    },
+    Key {
+        name: "td.web_callback_url",
+        takes: "a URL that begins with http:// or https://, or nothing",
+        default: "\"\"",
+        meaning: "The page that may sign people in with a browser, and to which the mailed link then leads. Any other page is refused; when it is not set, all are.",
+        is_list: false,
+        set: |config, value| {
+            let url = value.text()?;
+            let good = is_http_url(url) && !url.contains('#');
+            config.td.web_callback_url = good.then(|| url.to_owned());
+            (good || url.is_empty()).then_some(())
+        },
+    },
+    Key {
+        name: "rate_limit.auth",
+        takes: "a number from 0 to 1000000",
+        default: "10",
+        meaning: "How often one address may sign in to td in a minute; an IPv6 network of 64 bits counts as one address. 0 for any number. Behind a proxy, set `trusted_proxies`, or all clients are one address.",
+        is_list: false,
+        set: |config, value| {
+            config.rate_limits.auth = value.per_minute()?;
+            Some(())
+        },
+    },
+    Key {
+        name: "rate_limit.push",
+        takes: "a number from 0 to 1000000",
+        default: "60",
+        meaning: "Pushes that one key of td may send in a minute; 0 for any number.",
+        is_list: false,
+        set: |config, value| {
+            config.rate_limits.push = value.per_minute()?;
+            Some(())
+        },
+    },
+    Key {
+        name: "rate_limit.pull",
+        takes: "a number from 0 to 1000000",
+        default: "120",
+        meaning: "Pulls that one key of td may send in a minute; 0 for any number.",
+        is_list: false,
+        set: |config, value| {
+            config.rate_limits.pull = value.per_minute()?;
+            Some(())
+        },
+    },
+    Key {
+        name: "rate_limit.other",
+        takes: "a number from 0 to 1000000",
+        default: "300",
+        meaning: "Other requests that one key of td may send in a minute, and how often one address may ask how its sign-in is getting on; 0 for any number.",
+        is_list: false,
+        set: |config, value| {
+            config.rate_limits.other = value.per_minute()?;
+            Some(())
+        },
+    },
 ];
+
+/// Whether `text` is a URL that a browser could open.
+fn is_http_url(text: &str) -> bool {
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).unwrap_or_default();
+    !rest.is_empty() && !rest.contains(|c: char| c.is_whitespace() || c.is_control())
+}
 
 impl Key {
     /// The key called `name`.
@@ -204,6 +315,10 @@ impl Value {
 
     fn switch(&self) -> Option<bool> {
         self.text()?.parse().ok()
+    }
+
+    fn per_minute(&self) -> Option<u32> {
+        self.text()?.parse().ok().filter(|number| *number <= PER_MINUTE_MAX)
     }
 
     /// The items of a list, each read by `read`; `None` when one cannot be read.

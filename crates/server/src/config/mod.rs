@@ -6,6 +6,7 @@
 
 mod database;
 mod keys;
+mod mail;
 mod sources;
 
 use std::net::SocketAddr;
@@ -13,8 +14,10 @@ use std::path::PathBuf;
 
 pub(crate) use database::{Database, PostgresUrl};
 pub(crate) use keys::{KEYS, Key};
+pub(crate) use mail::{MailConfig, Sender, SmtpUrl};
 pub(crate) use sources::{Environment, Overrides};
 use tombolo_http::Network;
+use tombolo_service::RateLimitOptions;
 use tombolo_storage::postgres;
 
 /// The configuration, complete.
@@ -34,10 +37,16 @@ pub(crate) struct Config {
     pub(crate) trusted_proxies: Vec<Network>,
     /// Whether people may add themselves.
     pub(crate) allow_signup: bool,
+    /// How mail is sent.
+    pub(crate) mail: MailConfig,
+    /// How td is served.
+    pub(crate) td: TdConfig,
     /// How the log is written.
     pub(crate) log: LogConfig,
     /// Which protocols are served.
     pub(crate) protocols: Protocols,
+    /// How often clients of td may ask.
+    pub(crate) rate_limits: RateLimitOptions,
 }
 
 /// How PostgreSQL is used.
@@ -47,6 +56,15 @@ pub(crate) struct PostgresConfig {
     pub(crate) connections_max: u32,
     /// Where notifications are heard, when it is not where everything else goes.
     pub(crate) listen_url: Option<PostgresUrl>,
+}
+
+/// How td is served.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct TdConfig {
+    /// The page that signs in with a browser; without one, none does.
+    pub(crate) web_callback_url: Option<String>,
+    /// Whether a client's own events are left out of what it pulls, where it asks for that.
+    pub(crate) exclude_client: bool,
 }
 
 /// How the log is written.
@@ -72,6 +90,8 @@ pub(crate) enum LogFormat {
 pub(crate) struct Protocols {
     /// The Tickit task manager's.
     pub(crate) tickit: bool,
+    /// The td task manager's.
+    pub(crate) td: bool,
 }
 
 /// Why the configuration cannot be used: which key, said where, and what is allowed.
@@ -125,8 +145,11 @@ impl Config {
             public_url: None,
             trusted_proxies: Vec::new(),
             allow_signup: false,
+            mail: MailConfig::default(),
+            td: TdConfig::default(),
             log: LogConfig { format: LogFormat::Text, level: Some(tracing::Level::INFO) },
-            protocols: Protocols { tickit: true },
+            protocols: Protocols { tickit: true, td: true },
+            rate_limits: RateLimitOptions::default(),
         }
     }
 }

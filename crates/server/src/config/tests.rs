@@ -54,7 +54,31 @@ fn nothing_said_means_the_defaults() {
     let config = setting.load().unwrap();
     assert_eq!(config.listen, [SocketAddr::from(([0, 0, 0, 0], 3030))]);
     assert_eq!(config.database().file(), Some(&*setting.folder.join("tombolo.db")));
-    assert!(config.protocols.tickit);
+    assert!(config.protocols.tickit && config.protocols.td && !config.td.exclude_client);
+    assert_eq!(config.rate_limits, RateLimitOptions { auth: 10, push: 60, pull: 120, other: 300 });
+}
+
+#[test]
+fn a_limit_is_a_number_of_requests_or_none() {
+    let at = |text: &str| Setting::new("limits").set(text).load().map(|config| config.rate_limits);
+    let defaults = RateLimitOptions::default();
+    assert_eq!(at("rate_limit.auth=5"), Ok(RateLimitOptions { auth: 5, ..defaults }));
+    assert_eq!(at("rate_limit.push=0"), Ok(RateLimitOptions { push: 0, ..defaults }));
+    assert_eq!(at("rate_limit.pull=1000000"), Ok(RateLimitOptions { pull: 1_000_000, ..defaults }));
+    assert_eq!(at("rate_limit.other= 7 "), Ok(RateLimitOptions { other: 7, ..defaults }));
+    for bad in [
+        "rate_limit.auth=1000001",
+        "rate_limit.push=-1",
+        "rate_limit.pull=1.5",
+        "rate_limit.other=",
+        "rate_limit.auth=ten",
+    ] {
+        let error = at(bad).unwrap_err().to_string();
+        assert!(error.contains("a number from 0 to 1000000"), "{bad}: {error}");
+    }
+    let table =
+        Setting::new("limits-table").file("[rate_limit]\nauth = 3\n[td]\nexclude_client = true\n").load().unwrap();
+    assert_eq!((table.rate_limits.auth, table.td.exclude_client), (3, true));
 }
 
 #[test]
@@ -118,6 +142,22 @@ fn a_database_is_a_file_or_a_url_whose_password_is_not_shown() {
         let error = at(bad).unwrap_err().to_string();
         assert!(error.contains("postgres://USER:PASSWORD@HOST") && !error.contains("hunter2"), "{error}");
     }
+}
+
+#[test]
+fn a_mail_servers_password_is_not_shown() {
+    let at = |text: &str| Setting::new("mail").set(&format!("mail.smtp_url={text}")).load();
+    let config = at("smtp://me:hunter2@mail.example.org").unwrap();
+    assert!(!format!("{config:?}").contains("hunter2"), "{config:?}");
+    assert_eq!(at("").unwrap().mail.smtp_url, None);
+    for bad in ["smtp://me:hunter2@", "imap://me:hunter2@mail.example.org", "me:hunter2@mail.example.org"] {
+        let error = at(bad).unwrap_err().to_string();
+        assert!(error.contains("mail.smtp_url") && !error.contains("hunter2"), "{error}");
+    }
+    let from =
+        |text: &str| Setting::new("from").set(&format!("mail.from={text}")).load().map(|config| config.mail.from);
+    assert!(from("Tombolo <sync@example.org>").unwrap().is_some());
+    assert!(from("sync").unwrap_err().to_string().contains("mail.from"));
 }
 
 #[test]

@@ -34,11 +34,12 @@ fn every_command_answers_in_json_on_one_line() {
         json!({"name": "anne", "email": "anne@example.org"})
     );
     let users = one_line(&["user", "list"]);
-    assert_eq!(keys(&users[0]), ["created_at", "disabled_at", "email", "name"]);
+    assert_eq!(keys(&users[0]), ["confirmed_at", "created_at", "disabled_at", "email", "name"]);
     assert!(one_line(&["user", "disable", "anne"])["disabled"] == true);
     assert_eq!(one_line(&["token", "--revoke", "laptop"])["revoked"], true);
     assert_eq!(one_line(&["token", "--list"]), json!([]));
     assert_eq!(one_line(&["refused"]), json!([]));
+    assert_eq!(one_line(&["project", "list"]), json!([]));
     assert_eq!(keys(&one_line(&["check"])), ["changes", "faults", "ok", "records", "spaces"]);
 }
 

@@ -8,9 +8,16 @@ mod damage;
 mod disk;
 mod durability;
 mod file;
+mod limits;
+mod metrics;
 mod migrate;
 mod replies;
 mod requests;
+mod sign_in;
+mod td_bounds;
+mod td_live;
+mod td_projects;
+mod td_sync;
 mod tokens;
 mod transcripts;
 

@@ -49,6 +49,11 @@ fn a_restart_of_the_database_under_load_loses_nothing() {
         load.is_refused(2);
         assert_eq!(nodes[0].send(&Request::get("/ready")).status, 503);
         assert_eq!(nodes[0].send(&Request::get("/health")).status, 200);
+        let unwell = nodes[0].send(&Request::get("/healthz"));
+        let said = r#"{"status":"error","detail":"db unreachable"}"#;
+        assert_eq!((unwell.status, unwell.text().as_str()), (503, said));
+        // What was counted is shown all the same.
+        assert_eq!(nodes[0].send(&Request::get("/metrics")).status, 200);
         cluster.start_again();
         load.acknowledges(30);
     }

@@ -9,12 +9,26 @@ mod commands;
 #[path = "../blackbox/durability.rs"]
 mod durability;
 mod failures;
+#[path = "../blackbox/limits.rs"]
+mod limits;
 mod load;
+#[path = "../blackbox/metrics.rs"]
+mod metrics;
 mod nodes;
 #[path = "../blackbox/replies.rs"]
 mod replies;
 #[path = "../blackbox/requests.rs"]
 mod requests;
+#[path = "../blackbox/sign_in.rs"]
+mod sign_in;
+#[path = "../blackbox/td_bounds.rs"]
+mod td_bounds;
+#[path = "../blackbox/td_live.rs"]
+mod td_live;
+#[path = "../blackbox/td_projects.rs"]
+mod td_projects;
+#[path = "../blackbox/td_sync.rs"]
+mod td_sync;
 mod tls;
 #[path = "../blackbox/tokens.rs"]
 mod tokens;

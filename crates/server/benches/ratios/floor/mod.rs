@@ -13,9 +13,13 @@ use tokio::sync::oneshot;
 
 struct Push {
     client: i64,
+    insert: Insert,
     body: Bytes,
     done: oneshot::Sender<()>,
 }
+
+/// Writes the rows of one push: the last sequence number of its space, and a number of its own.
+type Insert = fn(&Connection, &Push, &mut i64, i64);
 
 pub(crate) fn serve(folder: &Path) {
     let (queue, pushes) = sync_channel(1_024);
@@ -27,6 +31,7 @@ pub(crate) fn serve(folder: &Path) {
     runtime.block_on(async {
         let router = Router::new()
             .route("/push/{client}", post(push))
+            .route("/append/{client}", post(append))
             .route("/bytes", post(bytes))
             .layer(axum::extract::DefaultBodyLimit::disable())
             .with_state(queue);
@@ -38,10 +43,19 @@ pub(crate) fn serve(folder: &Path) {
 }
 
 async fn push(State(queue): State<SyncSender<Push>>, UrlPath(client): UrlPath<i64>, body: Bytes) -> &'static str {
-    let (done, answered) = oneshot::channel();
-    queue.send(Push { client: client + 1, body, done }).unwrap();
-    answered.await.unwrap();
+    written(queue, client, insert, body).await;
     r#"{"server_time":"2026-11-20T23:53:11.651Z","changes":[],"conflicts":[],"refused":[],"more":false}"#
+}
+
+async fn append(State(queue): State<SyncSender<Push>>, UrlPath(client): UrlPath<i64>, body: Bytes) -> &'static str {
+    written(queue, client, insert_entries, body).await;
+    r#"{"accepted":0,"acks":null}"#
+}
+
+async fn written(queue: SyncSender<Push>, client: i64, insert: Insert, body: Bytes) {
+    let (done, answered) = oneshot::channel();
+    queue.send(Push { client: client + 1, insert, body, done }).unwrap();
+    answered.await.unwrap();
 }
 
 /// As many bytes as the body asks for, from memory.
@@ -77,7 +91,7 @@ fn write(connection: &Connection, pushes: &Receiver<Push>) {
         let mut next = Some(first);
         while let Some(push) = next {
             token += 1;
-            insert(connection, &push, &mut seqs[usize::try_from(push.client).unwrap()], token);
+            (push.insert)(connection, &push, &mut seqs[usize::try_from(push.client).unwrap()], token);
             done.push(push.done);
             next = if done.len() < 256 { pushes.try_recv().ok() } else { None };
         }
@@ -120,5 +134,28 @@ fn insert(connection: &Connection, push: &Push, seq: &mut i64, token: i64) {
          VALUES (?1, ?2, ?2, NULL, 0, ?3, ?3, NULL)",
         params![push.client, 1_763_000_000_000_i64 + token, *seq],
     );
+    run("UPDATE spaces SET head_seq = ?2, head_time = ?2 WHERE id = ?1", params![push.client, *seq]);
+}
+
+/// The rows of entries that are appended: one to a line.
+fn insert_entries(connection: &Connection, push: &Push, seq: &mut i64, token: i64) {
+    let run = |sql: &str, params: &[&dyn rusqlite::ToSql]| {
+        connection.prepare_cached(sql).unwrap().execute(params).unwrap();
+    };
+    let time = [7_u8; 12];
+    for (n, event) in push.body.split(|byte| *byte == b'\n').enumerate() {
+        *seq += 1;
+        // As spread as the digest of a real one.
+        let spread = (u128::try_from(token * 1_000).unwrap() + n as u128)
+            .wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
+        let key = spread.to_be_bytes();
+        run(
+            "INSERT INTO changes (space, seq, record, prev, base, committed_at, written_at, stamp_at, public_at, actor,
+                 replica, op, origin, verdict, digest, checksum, payload)
+             VALUES (?1, ?2, 0, NULL, NULL, ?3, ?4, ?3, ?3, 1, NULL, 0, 0, 0, ?5, 4000000000, ?6)",
+            params![push.client, *seq, 1_763_000_000_000_000_i64, time, key, event],
+        );
+        run("INSERT INTO idempotency_keys (space, key, seq) VALUES (?1, ?2, ?3)", params![push.client, key, *seq]);
+    }
     run("UPDATE spaces SET head_seq = ?2, head_time = ?2 WHERE id = ?1", params![push.client, *seq]);
 }
