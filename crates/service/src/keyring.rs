@@ -79,8 +79,8 @@ pub enum Made {
 
 /// Makes tokens, and recognises those that are presented.
 ///
-/// A token is verified with Argon2id once per process, then remembered under its SHA-256 until it is revoked or a
-/// flood of others displaces it. A wrong token never keeps a right one from the same address out.
+/// A token is verified once per process, Tickit's with Argon2id, then remembered under its SHA-256 until it is revoked
+/// or a flood of others displaces it. A wrong token never keeps a right one from the same address out.
 pub struct Keyring {
     store: Arc<dyn Accounts>,
     env: Arc<dyn Env>,

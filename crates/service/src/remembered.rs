@@ -152,7 +152,7 @@ impl Remembered {
 }
 
 impl State {
-    /// Walks all tokens: at some ten thousand that is less than the verification that just took place.
+    /// Walks all tokens, some ten thousand: tens of microseconds, for a token that is seen for the first time.
     fn forget_longest_unused(&mut self) {
         let longest = self.right.iter().min_by_key(|(_, kept)| kept.used_at).map(|(fingerprint, _)| *fingerprint);
         if let Some(fingerprint) = longest {
