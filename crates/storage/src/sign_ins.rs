@@ -157,8 +157,9 @@ pub enum Redeemed {
 /// Each method is one transaction, durable when it returns `Ok`, and visible to every node: whichever is asked. What is
 /// kept is bounded: at most [`tombolo_core::limits::SIGN_INS_MAX`] of all and
 /// [`tombolo_core::limits::SIGN_INS_PER_ADDRESS_MAX`] of one address; beyond it the oldest goes, and of those that
-/// ended any goes first. Of one address, those for which a link was mailed go last: nobody else can push them out, nor
-/// make room for more mail. One that ended is kept for an hour, if nothing else pushes it out.
+/// ended any goes first. Those that were approved and whose device has yet to come go last, and before them those for
+/// which a link was mailed: nobody else can push them out of their address, nor make room for more mail. One that ended
+/// is kept for an hour, if nothing else pushes it out.
 pub trait SignIns: Send + Sync {
     /// Begins a sign-in, whether or not its address has an account, at the same cost.
     fn begin_sign_in(&self, new: NewSignIn) -> Reply<'_, SignInId>;

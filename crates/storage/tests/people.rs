@@ -140,6 +140,7 @@ conforms!(
         a_pending_account_becomes_real,
         a_sign_in_is_found_by_what_it_knows,
         a_user_code_means_the_newest_that_waits,
+        an_approved_sign_in_is_not_pushed_out,
         an_approval_needs_an_account_or_makes_one,
         keys_are_bounded,
         keys_of_one_name_are_numbered,

@@ -358,6 +358,28 @@ pub async fn sign_ins_of_one_address_are_bounded(store: &dyn Store) {
     assert_eq!(store.sign_ins(NOW).await.unwrap().len(), limits::SIGN_INS_PER_ADDRESS_MAX + 1);
 }
 
+/// One that was approved is not pushed out before its device came for its key, however many others begin.
+pub async fn an_approved_sign_in_is_not_pushed_out(store: &dyn Store) {
+    add_user(store, "ann").await;
+    let approved = begin(store, 1, "ann").await;
+    store.approve_sign_in(approved, SignUp::Closed, NOW).await.unwrap();
+    let max = limits::SIGN_INS_PER_ADDRESS_MAX as u64;
+    for n in 2..=max + 10 {
+        let id = begin(store, n, "ANN").await;
+        // Those for which a link was mailed do not push it out either.
+        assert!(store.offer_link(id, secret(LINK, n), u64::MAX, NOW, NOW).await.unwrap());
+    }
+    let redeemed = store.redeem_sign_in(approved, key("a"), NOW).await.unwrap();
+    assert!(matches!(redeemed, Redeemed::Key { .. }), "{redeemed:?}");
+    // Used up or ended, it is like any other.
+    let ended = begin(store, 100, "ann").await;
+    store.approve_sign_in(ended, SignUp::Closed, NOW).await.unwrap();
+    for n in 0..max {
+        store.begin_sign_in(new(200 + n, email("ann"), later(END_SECS))).await.unwrap();
+    }
+    assert!(by_request(store, 100).await.is_none(), "{ended}");
+}
+
 /// One that ended is found for an hour, so that its device is told, and swept away by those that begin later.
 pub async fn what_ended_is_swept_away(store: &dyn Store) {
     add_user(store, "ann").await;
@@ -383,17 +405,20 @@ pub async fn sign_ins_are_bounded(store: &dyn Store, fill: impl AsyncFnOnce(std:
     let mailed = begin(store, 1, "ann").await;
     assert!(store.offer_link(mailed, secret(LINK, 1), 9, NOW, NOW).await.unwrap());
     let max = limits::SIGN_INS_MAX as u64;
-    fill(2..max).await;
+    let approved = begin(store, 2, "ann").await;
+    store.approve_sign_in(approved, SignUp::Closed, NOW).await.unwrap();
+    fill(3..max).await;
     let used = begin(store, max, "ann").await;
-    assert_eq!(store.sign_ins(NOW).await.unwrap().len(), limits::SIGN_INS_MAX);
+    assert_eq!(store.sign_ins(NOW).await.unwrap().len(), limits::SIGN_INS_MAX - 1);
     store.approve_sign_in(used, SignUp::Closed, NOW).await.unwrap();
     store.redeem_sign_in(used, key("used"), NOW).await.unwrap();
     let gone = async |n| by_request(store, n).await.is_none();
     begin(store, max + 1, "zoe").await;
-    assert!(gone(max).await && !gone(2).await, "one that ended goes first");
+    assert!(gone(max).await && !gone(3).await, "one that ended goes first");
     begin(store, max + 2, "zoe").await;
-    assert!(gone(2).await && !gone(3).await && !gone(1).await, "then the oldest for which nothing was mailed");
-    assert_eq!(store.sign_ins(NOW).await.unwrap().len(), limits::SIGN_INS_MAX);
+    assert!(gone(3).await && !gone(4).await && !gone(1).await, "then the oldest for which nothing was mailed");
+    assert!(!gone(2).await, "one that was approved stays");
+    assert_eq!(store.sign_ins(NOW).await.unwrap().len(), limits::SIGN_INS_MAX - 1);
 }
 
 /// Begins the sign-ins of these numbers, of an address each.

@@ -46,6 +46,11 @@ impl Pending {
         self.sign_in.consumed_at.unwrap_or(self.sign_in.expires_at)
     }
 
+    /// Whether it is approved, and its device has yet to come for its key.
+    fn is_awaited(&self, now: ServerTime) -> bool {
+        self.sign_in.approved.is_some() && self.sign_in.consumed_at.is_none() && self.sign_in.expires_at > now
+    }
+
     fn waits(&self, now: ServerTime) -> bool {
         self.sign_in.approved.is_none() && self.sign_in.expires_at > now
     }
@@ -61,7 +66,9 @@ impl Register {
             >= limits::SIGN_INS_PER_ADDRESS_MAX
         {
             let own = self.sign_ins.iter().enumerate().filter(|(_, one)| one.sign_in.email.key() == key);
-            let first = own.min_by_key(|(_, one)| (one.sign_in.links > 0, !has_ended(one), one.sign_in.id));
+            let first = own.min_by_key(|(_, one)| {
+                (one.is_awaited(now), one.sign_in.links > 0, !has_ended(one), one.sign_in.id)
+            });
             let Some((at, _)) = first else { break };
             self.sign_ins.remove(at);
         }
@@ -70,7 +77,7 @@ impl Register {
             let first = all.min_by_key(|(_, one)| {
                 // Of those that ended, the one that did first.
                 let ended_at = Some(one.ended_at()).filter(|_| has_ended(one));
-                (ended_at.is_none(), ended_at, one.sign_in.links > 0, one.sign_in.id)
+                (ended_at.is_none(), ended_at, one.is_awaited(now), one.sign_in.links > 0, one.sign_in.id)
             });
             let Some((at, _)) = first else { break };
             self.sign_ins.remove(at);

@@ -133,7 +133,8 @@ async fn lock_all(connection: &mut PgConnection) -> Done<()> {
 async fn make_room(connection: &mut PgConnection, email: &EmailAddress, now: ServerTime) -> Done<()> {
     sweep(connection, now.minus(ENDED_KEPT), count(SWEPT_MAX)).await?;
     let sql = "DELETE FROM sign_ins WHERE id IN (SELECT id FROM sign_ins WHERE email_key = $1
-                   ORDER BY links > 0 DESC, coalesce(consumed_at, expires_at) > $2 DESC, id DESC OFFSET $3)";
+                   ORDER BY approved_at IS NOT NULL AND consumed_at IS NULL AND expires_at > $2 DESC, links > 0 DESC,
+                       coalesce(consumed_at, expires_at) > $2 DESC, id DESC OFFSET $3)";
     let delete = sqlx::query(sql).bind(email.key()).bind(now.micros());
     let delete = delete.bind(count(limits::SIGN_INS_PER_ADDRESS_MAX - 1));
     delete.execute(&mut *connection).await.map_err(failed)?;
@@ -142,9 +143,11 @@ async fn make_room(connection: &mut PgConnection, email: &EmailAddress, now: Ser
     if surplus > 0 {
         surplus -= sweep(connection, now, surplus).await?;
     }
+    // What ended is gone by now, so that one that was approved waits for its device.
     for sql in [
-        "DELETE FROM sign_ins WHERE id IN (SELECT id FROM sign_ins WHERE links = 0 ORDER BY id LIMIT $1)",
-        "DELETE FROM sign_ins WHERE id IN (SELECT id FROM sign_ins ORDER BY id LIMIT $1)",
+        "DELETE FROM sign_ins WHERE id IN
+             (SELECT id FROM sign_ins WHERE links = 0 AND approved_at IS NULL ORDER BY id LIMIT $1)",
+        "DELETE FROM sign_ins WHERE id IN (SELECT id FROM sign_ins ORDER BY approved_at IS NOT NULL, id LIMIT $1)",
     ] {
         if surplus > 0 {
             let deleted = sqlx::query(sql).bind(surplus).execute(&mut *connection).await.map_err(failed)?;

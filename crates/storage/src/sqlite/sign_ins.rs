@@ -106,19 +106,22 @@ fn make_room(connection: &Connection, email: &EmailAddress, now: ServerTime) -> 
                      ORDER BY coalesce(consumed_at, expires_at) LIMIT ?2)";
     execute(connection, sweep, params![now.minus(ENDED_KEPT).micros(), count(SWEPT_MAX)])?;
     let sql = "DELETE FROM sign_ins WHERE id IN (SELECT id FROM sign_ins WHERE email_key = ?1
-                   ORDER BY links > 0 DESC, coalesce(consumed_at, expires_at) > ?2 DESC, id DESC LIMIT -1 OFFSET ?3)";
+                   ORDER BY approved_at IS NOT NULL AND consumed_at IS NULL AND expires_at > ?2 DESC, links > 0 DESC,
+                       coalesce(consumed_at, expires_at) > ?2 DESC, id DESC LIMIT -1 OFFSET ?3)";
     execute(connection, sql, params![email.key(), now.micros(), count(limits::SIGN_INS_PER_ADDRESS_MAX - 1)])?;
     let mut surplus = number(connection, "SELECT count(*) FROM sign_ins", [])? - count(limits::SIGN_INS_MAX - 1);
     if surplus > 0 {
         surplus -= count(execute(connection, sweep, params![now.micros(), surplus])?);
     }
-    if surplus > 0 {
-        let sql = "DELETE FROM sign_ins WHERE id IN (SELECT id FROM sign_ins WHERE links = 0 ORDER BY id LIMIT ?1)";
-        surplus -= count(execute(connection, sql, [surplus])?);
-    }
-    if surplus > 0 {
-        let sql = "DELETE FROM sign_ins WHERE id IN (SELECT id FROM sign_ins ORDER BY id LIMIT ?1)";
-        execute(connection, sql, [surplus])?;
+    // What ended is gone by now, so that one that was approved waits for its device.
+    for sql in [
+        "DELETE FROM sign_ins WHERE id IN
+             (SELECT id FROM sign_ins WHERE links = 0 AND approved_at IS NULL ORDER BY id LIMIT ?1)",
+        "DELETE FROM sign_ins WHERE id IN (SELECT id FROM sign_ins ORDER BY approved_at IS NOT NULL, id LIMIT ?1)",
+    ] {
+        if surplus > 0 {
+            surplus -= count(execute(connection, sql, [surplus])?);
+        }
     }
     Ok(())
 }
