@@ -10,9 +10,9 @@ use std::time::Duration;
 use support::{OnDisk, OnPostgres};
 use tombolo_core::{Act, Env, ProjectId, Role, Seq, UserId};
 use tombolo_storage::memory::Memory;
-use tombolo_storage::{Listener, Message, Projects as _, Store, Upkeep};
+use tombolo_storage::{Listener, Message, Projects as _, Store, StoreError, Upkeep};
 use tombolo_testkit::projects_suite::{add_project, add_user, join, write_note};
-use tombolo_testkit::{Stores as _, TestEnv, projects_suite, runtime, sign_ins_suite, wait};
+use tombolo_testkit::{Stores as _, TestEnv, eventually, projects_suite, runtime, sign_ins_suite, wait};
 
 fn env() -> Arc<dyn Env> {
     Arc::new(TestEnv::new(1))
@@ -282,4 +282,28 @@ fn who_may_get_in_is_told_to_other_nodes_and_what_was_refused_is_not() {
     for node in [store, other] {
         wait(node.close()).unwrap();
     }
+}
+
+/// Somebody who holds a project's row and does not move: who waits for it is told to come again.
+#[test]
+fn nobody_waits_for_ever_for_who_stands_still() {
+    let Some(database) = OnPostgres::new() else { return };
+    let store = database.node(env());
+    let project = wait(async { add_project(&*store, 1, add_user(&*store, "ann").await).await });
+    std::thread::scope(|scope| {
+        // Its own connection, which is ended below.
+        let hold = "BEGIN; SELECT FROM projects FOR UPDATE; SELECT pg_sleep(40)";
+        let holder = scope.spawn(|| std::panic::catch_unwind(|| database.database().sql(hold)));
+        let held = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND query LIKE '%pg_sleep(40)'
+                    AND wait_event = 'PgSleep'";
+        eventually("a lock that is held", Duration::from_secs(30), || {
+            (!database.database().sql(held).is_empty()).then_some(())
+        });
+        let deleted = wait(store.delete_project(project, UserId::new(1), TestEnv::START));
+        assert!(matches!(deleted, Err(StoreError::Busy)), "{deleted:?}");
+        database.database().sql(&format!("SELECT pg_terminate_backend(pid) FROM ({held}) held"));
+        holder.join().unwrap().unwrap_err();
+    });
+    wait(store.delete_project(project, UserId::new(1), TestEnv::START)).unwrap().unwrap();
+    wait(store.close()).unwrap();
 }

@@ -2,10 +2,12 @@
 
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Connection as _, Row as _};
+use tokio::time::timeout;
 use tombolo_core::{EmailAddress, Name, ServerTime, UserId};
 
 use super::Postgres;
 use super::connection::{WAIT_FOR_DISK, acquire, failed};
+use super::tries::{ATTEMPT_MAX, LOCKED_SETTINGS, Lane, REQUEST_MAX};
 use crate::StoreError;
 use crate::naming::{account_names, no_account_name};
 
@@ -28,27 +30,37 @@ impl Postgres {
     /// the commit.
     ///
     /// # Errors
-    /// [`StoreError::Busy`] from `change` means to try again.
+    /// [`StoreError::Busy`] from `change` means to try again; it is the answer when others were in the way for too long.
     pub(super) async fn settle<T>(
         &self,
         change: impl AsyncFn(&mut PgConnection) -> Done<(T, Tell)>,
     ) -> Result<T, StoreError> {
-        let mut connection = acquire(&self.pool).await?;
-        for _ in 1..TRIES_MAX {
-            match self.settle_once(&mut connection, &change).await {
-                Err(StoreError::Busy) => {}
-                settled => return settled,
+        let run = async {
+            for _ in 1..TRIES_MAX {
+                match self.settle_once(&change).await {
+                    Err(StoreError::Busy) => {}
+                    settled => return settled,
+                }
             }
-        }
-        self.settle_once(&mut connection, &change).await
+            self.settle_once(&change).await
+        };
+        timeout(REQUEST_MAX, run).await.unwrap_or(Err(StoreError::Busy))
     }
 
-    async fn settle_once<T>(
+    async fn settle_once<T>(&self, change: &impl AsyncFn(&mut PgConnection) -> Done<(T, Tell)>) -> Done<T> {
+        let mut lane = Lane::of(&self.pool).await?;
+        let tried = timeout(ATTEMPT_MAX, self.settle_on(&mut lane.connection, change)).await;
+        lane.settle(tried)
+    }
+
+    async fn settle_on<T>(
         &self,
         connection: &mut PgConnection,
         change: &impl AsyncFn(&mut PgConnection) -> Done<(T, Tell)>,
     ) -> Done<T> {
-        let mut transaction = connection.begin().await.map_err(failed)?;
+        // A node that stands still here would keep others from signing in, and from the project.
+        let begin = AssertSqlSafe(format!("BEGIN; {LOCKED_SETTINGS}"));
+        let mut transaction = connection.begin_with(begin).await.map_err(failed)?;
         let (changed, tell) = change(&mut transaction).await?;
         let sql = match tell {
             Tell::Nobody => format!("SELECT {WAIT_FOR_DISK}"),
