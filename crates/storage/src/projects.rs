@@ -83,7 +83,8 @@ pub struct Member {
 /// Who is to be added.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Who {
-    /// A user by number.
+    /// A user by number, of those who share a project that is not deleted with whoever adds him: whoever counts through
+    /// the numbers learns of nobody else, nor his address.
     User(UserId),
     /// Whoever has this address. An unknown one makes a pending account ([`crate::User::confirmed_at`]).
     Address(EmailAddress),
@@ -96,7 +97,8 @@ pub enum MemberAdded {
     Added(Member),
     /// He does already; nothing was changed.
     AlreadyMember,
-    /// There is no such user, or he is disabled.
+    /// There is no user under this number, he is disabled, or he is none of those that [`Who::User`] may name. An
+    /// address is never answered so: a disabled user's is added as any other, and opens nothing.
     NoSuchUser,
     /// The project has [`tombolo_core::limits::MEMBERS_MAX`], or he belongs to
     /// [`tombolo_core::limits::PROJECTS_MAX`].
@@ -110,7 +112,7 @@ pub enum MemberChanged {
     Done,
     /// He does not belong to it.
     NotMember,
-    /// He is the last owner, and stays: nothing was changed.
+    /// No other owner would be left who is not disabled: he stays, and nothing was changed.
     LastOwner,
 }
 

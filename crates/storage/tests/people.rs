@@ -109,6 +109,8 @@ conforms!(
     projects_suite,
     [
         a_deleted_project_comes_back,
+        a_disabled_owner_is_no_last_owner,
+        a_number_means_only_who_is_known,
         an_unknown_address_makes_a_pending_account,
         each_may_do_what_the_table_says,
         each_project_has_a_log_of_its_own,

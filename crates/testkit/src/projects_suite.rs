@@ -70,12 +70,14 @@ pub async fn add_project(store: &dyn Store, id: i64, owner: UserId) -> ProjectId
     store.add_project(new_project(id, owner, &format!("p{id}"))).await.unwrap().unwrap().id
 }
 
-/// Has `by` add a user to a project, by his number.
+/// Has `by` add a user to a project, by his address.
 ///
 /// # Panics
-/// When he cannot be added.
+/// When he has none, or cannot be added.
 pub async fn join(store: &dyn Store, project: ProjectId, by: UserId, user: UserId, role: Role) -> Member {
-    match store.add_member(project, by, Who::User(user), role, later(1)).await.unwrap().unwrap() {
+    let address = store.user_by_id(user).await.unwrap().unwrap().email.unwrap();
+    let who = Who::Address(EmailAddress::parse(&address).unwrap());
+    match store.add_member(project, by, who, role, later(1)).await.unwrap().unwrap() {
         MemberAdded::Added(member) => member,
         other => panic!("{user} could be added: {other:?}"),
     }
@@ -278,7 +280,7 @@ async fn overview(store: &dyn Store, project: ProjectId) -> impl PartialEq + use
 /// A member is added once, whoever he is named by; a disabled or unknown user is not.
 pub async fn members_are_added_once(store: &dyn Store) {
     let (ann, bob) = (add_user(store, "ann").await, add_user(store, "bob").await);
-    add_user(store, "cem").await;
+    let cem = add_user(store, "cem").await;
     let project = add_project(store, 1, ann).await;
     let add = async |who| store.add_member(project, ann, who, Role::Writer, later(2)).await.unwrap().unwrap();
     let expected = Member {
@@ -294,7 +296,10 @@ pub async fn members_are_added_once(store: &dyn Store) {
     assert_eq!(add(Who::Address(email("ann"))).await, MemberAdded::AlreadyMember);
     assert_eq!(add(Who::User(UserId::new(999))).await, MemberAdded::NoSuchUser);
     disable(store, "cem").await;
-    assert_eq!(add(Who::Address(email("cem"))).await, MemberAdded::NoSuchUser);
+    assert_eq!(add(Who::User(cem)).await, MemberAdded::NoSuchUser);
+    let added = add(Who::Address(email("cem"))).await;
+    assert!(matches!(added, MemberAdded::Added(_)), "an address does not tell of whom it is: {added:?}");
+    assert_eq!(store.remove_member(project, ann, cem).await.unwrap(), Ok(MemberChanged::Done));
     assert_eq!(roles(store, project, bob).await, [(ann, Role::Owner), (bob, Role::Writer)]);
     let of = async |member| store.change_role(project, ann, member, Role::Reader).await.unwrap().unwrap();
     assert_eq!(of(bob).await, MemberChanged::Done);
@@ -351,6 +356,34 @@ pub async fn the_last_owner_stays(store: &dyn Store) {
     assert_eq!(leave(ann).await, MemberChanged::Done, "a reader may go by himself");
     assert_eq!(roles(store, project, bob).await, [(bob, Role::Owner)]);
     assert_eq!(store.members(project, ann).await.unwrap(), Err(Refusal::NotMember));
+}
+
+/// Only those can be added by their number who share a project with whoever adds them, while that is not deleted.
+pub async fn a_number_means_only_who_is_known(store: &dyn Store) {
+    let (ann, bob) = (add_user(store, "ann").await, add_user(store, "bob").await);
+    let (common, own) = (add_project(store, 1, bob).await, add_project(store, 2, ann).await);
+    let add = async || store.add_member(own, ann, Who::User(bob), Role::Reader, later(2)).await.unwrap().unwrap();
+    assert_eq!(add().await, MemberAdded::NoSuchUser, "they share nothing");
+    join(store, common, bob, ann, Role::Reader).await;
+    store.delete_project(common, bob, later(2)).await.unwrap().unwrap();
+    assert_eq!(add().await, MemberAdded::NoSuchUser, "what they share is deleted");
+    assert_eq!(store.restore_project(common, NOW, later(3)).await.unwrap(), Restored::Done);
+    assert!(matches!(add().await, MemberAdded::Added(_)));
+    assert_eq!(add().await, MemberAdded::AlreadyMember);
+}
+
+/// An owner who is disabled is none to be left with.
+pub async fn a_disabled_owner_is_no_last_owner(store: &dyn Store) {
+    let (ann, bob) = (add_user(store, "ann").await, add_user(store, "bob").await);
+    let project = add_project(store, 1, ann).await;
+    join(store, project, ann, bob, Role::Owner).await;
+    disable(store, "bob").await;
+    assert_eq!(store.remove_member(project, ann, ann).await.unwrap(), Ok(MemberChanged::LastOwner));
+    assert_eq!(store.change_role(project, ann, ann, Role::Writer).await.unwrap(), Ok(MemberChanged::LastOwner));
+    assert_eq!(store.change_role(project, ann, bob, Role::Writer).await.unwrap(), Ok(MemberChanged::Done));
+    assert_eq!(store.change_role(project, ann, bob, Role::Owner).await.unwrap(), Ok(MemberChanged::Done));
+    assert_eq!(store.remove_member(project, ann, bob).await.unwrap(), Ok(MemberChanged::Done));
+    assert_eq!(roles(store, project, ann).await, [(ann, Role::Owner)]);
 }
 
 /// A deleted project is gone for its members, and can be brought back for a while, as it was.
@@ -537,7 +570,8 @@ pub async fn projects_are_bounded(store: &dyn Store) {
     let next = limits::PROJECTS_MAX + 1;
     assert_eq!(store.add_project(new(next)).await.unwrap(), None);
     let of_bob = add_project(store, 5_000, bob).await;
-    let add = async |now| store.add_member(of_bob, bob, Who::User(ann), Role::Reader, now).await.unwrap().unwrap();
+    let to_bob = async |who, now| store.add_member(of_bob, bob, who, Role::Reader, now).await.unwrap().unwrap();
+    let add = async |now| to_bob(Who::Address(email("ann")), now).await;
     assert_eq!(add(NOW).await, MemberAdded::Full);
     let to_ann = invite(store, invitation(of_bob, bob, "ann")).await;
     assert_eq!(store.answer_invitation(to_ann.id, ann, true, NOW).await.unwrap(), Answered::Conflict);

@@ -124,7 +124,9 @@ impl Team {
     /// When the store fails, or he is one already.
     pub fn add(&self, user: UserId, role: Role) {
         let now = self.env.now();
-        let added = self.node().add_member(self.project, self.owner, Who::User(user), role, now);
+        let known = wait(self.node().user_by_id(user)).expect("the store answers").expect("he was added");
+        let email = EmailAddress::parse(&known.email.expect("all have one")).expect("it is an address");
+        let added = self.node().add_member(self.project, self.owner, Who::Address(email), role, now);
         let added = wait(added).expect("the store answers").expect("the owner may");
         assert!(matches!(added, MemberAdded::Added(_)), "{added:?}");
     }

@@ -49,9 +49,6 @@ impl Shared {
         self.count(|project, member| member.user == user && counts(project)) < limits::PROJECTS_MAX
     }
 
-    fn is_last_owner(&self, project: ProjectId, member: &Member) -> bool {
-        member.role == Role::Owner && self.count(|of, other| of == project && other.role == Role::Owner) == 1
-    }
 }
 
 impl Register {
@@ -105,6 +102,20 @@ impl Register {
         members
     }
 
+    /// Whether an owner has no other beside him who is not disabled.
+    fn is_last_owner(&self, project: ProjectId, member: &Member) -> bool {
+        let is_owner = |one: &Member| one.role == Role::Owner;
+        let is_other = |one: &Member| is_owner(one) && one.user != member.user && self.is_enabled(one.user);
+        is_owner(member) && self.shared.count(|of, one| of == project && is_other(one)) == 0
+    }
+
+    /// Whether two belong to one project that is not deleted.
+    fn share_a_project(&self, one: UserId, other: UserId) -> bool {
+        let is_in = |project, user| self.shared.count(|of, member| of == project && member.user == user) > 0;
+        let mut there = self.shared.projects.iter().filter(|project| project.deleted_at.is_none());
+        there.any(|project| is_in(project.id, one) && is_in(project.id, other))
+    }
+
     fn add_member(
         &mut self,
         project: ProjectId,
@@ -114,13 +125,14 @@ impl Register {
         now: ServerTime,
     ) -> Result<MemberAdded, StoreError> {
         let known = match who {
-            Who::User(id) => self.user(*id).map(|user| user.id),
+            Who::User(id) if !self.is_enabled(*id) || !self.share_a_project(by, *id) => {
+                return Ok(MemberAdded::NoSuchUser);
+            }
+            Who::User(id) => Some(*id),
             Who::Address(email) => self.user_of(email).map(|user| user.id),
         };
-        match (known, who) {
-            (Some(user), _) if !self.is_enabled(user) => return Ok(MemberAdded::NoSuchUser),
-            (Some(user), _) if self.shared.member(project, user).is_some() => return Ok(MemberAdded::AlreadyMember),
-            _ => {}
+        if known.is_some_and(|user| self.shared.member(project, user).is_some()) {
+            return Ok(MemberAdded::AlreadyMember);
         }
         if !self.shared.has_room(project) || known.is_some_and(|user| !self.shared.has_room_for(user, now)) {
             return Ok(MemberAdded::Full);
@@ -272,12 +284,12 @@ impl Projects for Memory {
         Box::pin(async move {
             Ok(self.admit(|register| {
                 register.ruled(project, by, Act::ChangeRole)?;
-                let shared = &mut register.shared;
-                let Some(found) = shared.member(project, member).cloned() else { return Ok(MemberChanged::NotMember) };
-                if role != Role::Owner && shared.is_last_owner(project, &found) {
+                let found = register.shared.member(project, member).cloned();
+                let Some(found) = found else { return Ok(MemberChanged::NotMember) };
+                if role != Role::Owner && register.is_last_owner(project, &found) {
                     return Ok(MemberChanged::LastOwner);
                 }
-                if let Some(found) = shared.member(project, member) {
+                if let Some(found) = register.shared.member(project, member) {
                     found.role = role;
                 }
                 Ok(MemberChanged::Done)
@@ -290,12 +302,12 @@ impl Projects for Memory {
             Ok(self.admit(|register| {
                 let act = if by == member { Act::Leave } else { Act::RemoveMember };
                 register.ruled(project, by, act)?;
-                let shared = &mut register.shared;
-                let Some(found) = shared.member(project, member).cloned() else { return Ok(MemberChanged::NotMember) };
-                if shared.is_last_owner(project, &found) {
+                let found = register.shared.member(project, member).cloned();
+                let Some(found) = found else { return Ok(MemberChanged::NotMember) };
+                if register.is_last_owner(project, &found) {
                     return Ok(MemberChanged::LastOwner);
                 }
-                shared.members.retain(|(of, one)| *of != project || one.user != member);
+                register.shared.members.retain(|(of, one)| *of != project || one.user != member);
                 Ok(MemberChanged::Done)
             }))
         })

@@ -6,28 +6,39 @@ use sqlx::postgres::{PgConnection, PgRow};
 use tombolo_core::{ProjectId, Role, ServerTime, UserId, limits};
 
 use super::connection::failed;
-use super::people::{lock_enabled, make_account, time, user_of};
+use super::people::{make_account, standing, time, user_of};
 use super::projects::{number, role};
 use crate::columns::count;
 use crate::{Member, MemberAdded, MemberChanged, StoreError, Who};
 
 type Done<T> = Result<T, StoreError>;
 
+/// Who is meant, as far as that is somebody.
+pub(super) async fn known(connection: &mut PgConnection, who: &Who) -> Done<Option<UserId>> {
+    match who {
+        Who::User(user) => Ok(Some(*user)),
+        Who::Address(email) => user_of(connection, email).await,
+    }
+}
+
+/// Adds a member. Who is [`known`] was locked, with `by`.
 pub(super) async fn add_member(
     connection: &mut PgConnection,
     project: ProjectId,
     by: UserId,
-    who: &Who,
+    (who, known): (&Who, Option<UserId>),
     role: Role,
     now: ServerTime,
 ) -> Done<MemberAdded> {
-    let known = match who {
-        Who::User(user) => Some(*user),
-        Who::Address(email) => user_of(connection, email).await?,
-    };
     if let Some(user) = known {
-        if !lock_enabled(connection, user).await? {
-            return Ok(MemberAdded::NoSuchUser);
+        let standing = standing(connection, user).await?;
+        match who {
+            Who::User(_) if standing != Some(true) || !share_a_project(connection, by, user).await? => {
+                return Ok(MemberAdded::NoSuchUser);
+            }
+            // Its account went meanwhile.
+            Who::Address(_) if standing.is_none() => return Err(StoreError::Busy),
+            _ => {}
         }
         if role_in(connection, project, user).await?.is_some() {
             return Ok(MemberAdded::AlreadyMember);
@@ -79,10 +90,22 @@ pub(super) async fn may_go(
     role: Role,
 ) -> Done<MemberChanged> {
     let Some(before) = role_in(connection, project, member).await? else { return Ok(MemberChanged::NotMember) };
-    let sql = "SELECT count(*) FROM memberships WHERE project = $1 AND role = 'owner'";
-    let is_demoted = before == Role::Owner && role != Role::Owner;
-    let stays = is_demoted && number(connection, sql, project.get(), None).await? == 1;
+    if before != Role::Owner || role == Role::Owner {
+        return Ok(MemberChanged::Done);
+    }
+    let sql = "SELECT 1 FROM memberships m JOIN users u ON u.id = m.user_id
+               WHERE m.project = $1 AND m.user_id <> $2 AND m.role = 'owner' AND u.disabled_at IS NULL LIMIT 1";
+    let select = sqlx::query(sql).bind(project.get()).bind(member.get());
+    let stays = select.fetch_optional(connection).await.map_err(failed)?.is_none();
     Ok(if stays { MemberChanged::LastOwner } else { MemberChanged::Done })
+}
+
+/// Whether two belong to one project that is not deleted.
+async fn share_a_project(connection: &mut PgConnection, one: UserId, other: UserId) -> Done<bool> {
+    let sql = "SELECT 1 FROM memberships m JOIN memberships o ON o.project = m.project AND o.user_id = $2
+               JOIN projects p ON p.id = m.project WHERE m.user_id = $1 AND p.deleted_at IS NULL LIMIT 1";
+    let select = sqlx::query(sql).bind(one.get()).bind(other.get());
+    Ok(select.fetch_optional(connection).await.map_err(failed)?.is_some())
 }
 
 pub(super) async fn has_room(connection: &mut PgConnection, project: ProjectId) -> Done<bool> {

@@ -96,6 +96,21 @@ pub(super) async fn user_of(connection: &mut PgConnection, email: &EmailAddress)
     found.map(|row| row.try_get(0).map(UserId::new).map_err(failed)).transpose()
 }
 
+/// Whether a user is enabled, of one who is there.
+pub(super) async fn standing(connection: &mut PgConnection, user: UserId) -> Done<Option<bool>> {
+    let select = sqlx::query("SELECT disabled_at IS NULL FROM users WHERE id = $1").bind(user.get());
+    let found = select.fetch_optional(connection).await.map_err(failed)?;
+    found.map(|row| row.try_get(0).map_err(failed)).transpose()
+}
+
+/// Locks users, in the order that all do: until the transaction ends, nobody disables or removes them, and nothing else is
+/// decided that is bounded for each user.
+pub(super) async fn lock_users(connection: &mut PgConnection, users: &[UserId]) -> Done<()> {
+    let ids: Vec<i64> = users.iter().map(|user| user.get()).collect();
+    let lock = sqlx::query("SELECT FROM users WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE").bind(ids);
+    lock.execute(connection).await.map(drop).map_err(failed)
+}
+
 /// Whether there is such a user who is not disabled: until the transaction ends, nobody disables him, and nothing else
 /// is decided that is bounded for each user.
 pub(super) async fn lock_enabled(connection: &mut PgConnection, user: UserId) -> Done<bool> {

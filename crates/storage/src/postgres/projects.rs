@@ -10,9 +10,9 @@ use sqlx::postgres::{PgConnection, PgRow};
 use tombolo_core::{Act, InvitationId, ProjectId, Role, ServerTime, UserId, allows};
 
 use super::connection::{acquire, failed};
-use super::members::{add_member, has_room_for, may_go, put_member, read_member};
+use super::members::{add_member, has_room_for, known, may_go, put_member, read_member};
 use super::pending::without_zero;
-use super::people::{Tell, lock_enabled, maybe_time, time};
+use super::people::{Tell, lock_enabled, lock_users, maybe_time, time};
 use super::{Postgres, invitations};
 use crate::columns::{purpose_of, role_of};
 use crate::naming::free_slug;
@@ -139,10 +139,13 @@ impl Projects for Postgres {
         now: ServerTime,
     ) -> Reply<'_, Ruled<MemberAdded>> {
         Box::pin(self.settle(async move |connection| {
-            if let Err(refusal) = lock(connection, project, by, Act::AddMember).await? {
+            lock_project(connection, project).await?;
+            let known = known(connection, &who).await?;
+            lock_users(connection, &[Some(by), known].into_iter().flatten().collect::<Vec<_>>()).await?;
+            if let Err(refusal) = ruled(connection, project, by, Act::AddMember).await? {
                 return Ok((Err(refusal), Tell::Nobody));
             }
-            let added = add_member(connection, project, by, &who, role, now).await?;
+            let added = add_member(connection, project, by, (&who, known), role, now).await?;
             let tell = if matches!(added, MemberAdded::Added(_)) { Tell::Nodes } else { Tell::Nobody };
             Ok((Ok(added), tell))
         }))
@@ -173,7 +176,9 @@ impl Projects for Postgres {
     fn remove_member(&self, project: ProjectId, by: UserId, member: UserId) -> Reply<'_, Ruled<MemberChanged>> {
         Box::pin(self.settle(async move |connection| {
             let act = if by == member { Act::Leave } else { Act::RemoveMember };
-            if let Err(refusal) = lock(connection, project, by, act).await? {
+            lock_project(connection, project).await?;
+            lock_users(connection, &[by, member]).await?;
+            if let Err(refusal) = ruled(connection, project, by, act).await? {
                 return Ok((Err(refusal), Tell::Nobody));
             }
             let stays = may_go(connection, project, member, Role::Reader).await?;

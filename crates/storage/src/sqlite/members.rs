@@ -20,13 +20,13 @@ pub(super) fn add_member(
     now: ServerTime,
 ) -> Done<MemberAdded> {
     let known = match who {
+        Who::User(user) if !is_enabled(connection, *user)? || !share_a_project(connection, by, *user)? => {
+            return Ok(MemberAdded::NoSuchUser);
+        }
         Who::User(user) => Some(*user),
         Who::Address(email) => user_of(connection, email)?,
     };
     if let Some(user) = known {
-        if !is_enabled(connection, user)? {
-            return Ok(MemberAdded::NoSuchUser);
-        }
         if role_in(connection, project, user)?.is_some() {
             return Ok(MemberAdded::AlreadyMember);
         }
@@ -68,9 +68,18 @@ pub(super) fn role_in(connection: &Connection, project: ProjectId, user: UserId)
     Ok(select(connection, sql, params![project.get(), user.get()], |row| role(row, 0))?.pop())
 }
 
-pub(super) fn owners(connection: &Connection, project: ProjectId) -> Done<i64> {
-    let sql = "SELECT count(*) FROM memberships WHERE project = ?1 AND role = ?2";
-    number(connection, sql, params![project.get(), Role::Owner.as_str()])
+/// Whether two belong to one project that is not deleted.
+fn share_a_project(connection: &Connection, one: UserId, other: UserId) -> Done<bool> {
+    let sql = "SELECT count(*) FROM memberships m JOIN memberships o ON o.project = m.project AND o.user_id = ?2
+               JOIN projects p ON p.id = m.project WHERE m.user_id = ?1 AND p.deleted_at IS NULL";
+    Ok(number(connection, sql, params![one.get(), other.get()])? > 0)
+}
+
+/// Whether a project has an owner beside a member who is not disabled.
+pub(super) fn has_other_owner(connection: &Connection, project: ProjectId, member: UserId) -> Done<bool> {
+    let sql = "SELECT count(*) FROM memberships m JOIN users u ON u.id = m.user_id
+               WHERE m.project = ?1 AND m.user_id <> ?2 AND m.role = ?3 AND u.disabled_at IS NULL";
+    Ok(number(connection, sql, params![project.get(), member.get(), Role::Owner.as_str()])? > 0)
 }
 
 pub(super) fn has_room(connection: &Connection, project: ProjectId) -> Done<bool> {

@@ -7,7 +7,7 @@ use tombolo_core::{Act, InvitationId, ProjectId, Role, ServerTime, UserId, allow
 
 use super::accounts::{execute, is_enabled, maybe_time, select, time};
 use super::connection::failed;
-use super::members::{add_member, has_room_for, owners, put_member, read_member, role_in};
+use super::members::{add_member, has_other_owner, has_room_for, put_member, read_member, role_in};
 use super::{Sqlite, invitations};
 use crate::columns::{purpose_of, role_of, seq_of};
 use crate::naming::free_slug;
@@ -142,7 +142,8 @@ impl Projects for Sqlite {
                 return Ok(Err(refusal));
             }
             let Some(before) = role_in(connection, project, member)? else { return Ok(Ok(MemberChanged::NotMember)) };
-            if before == Role::Owner && role != Role::Owner && owners(connection, project)? == 1 {
+            let is_less = before == Role::Owner && role != Role::Owner;
+            if is_less && !has_other_owner(connection, project, member)? {
                 return Ok(Ok(MemberChanged::LastOwner));
             }
             let sql = "UPDATE memberships SET role = ?3 WHERE project = ?1 AND user_id = ?2";
@@ -158,7 +159,7 @@ impl Projects for Sqlite {
                 return Ok(Err(refusal));
             }
             let Some(before) = role_in(connection, project, member)? else { return Ok(Ok(MemberChanged::NotMember)) };
-            if before == Role::Owner && owners(connection, project)? == 1 {
+            if before == Role::Owner && !has_other_owner(connection, project, member)? {
                 return Ok(Ok(MemberChanged::LastOwner));
             }
             let sql = "DELETE FROM memberships WHERE project = ?1 AND user_id = ?2";
