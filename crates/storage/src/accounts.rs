@@ -15,8 +15,8 @@ pub struct User {
     pub email: Option<String>,
     /// When it was added.
     pub created_at: ServerTime,
-    /// Since when it is somebody's; `None` while it is pending: its address was added to a project, and nobody signed
-    /// in with it yet.
+    /// Since when it is somebody's; `None` while it is pending: its address was added or invited to a project, and nobody
+    /// signed in with it yet. It goes with the last of what made it.
     pub confirmed_at: Option<ServerTime>,
     /// Since when its credentials open nothing.
     pub disabled_at: Option<ServerTime>,
@@ -109,7 +109,8 @@ pub struct Refusal {
 /// Each method is one transaction. What it changed is durable when it returns `Ok`, and visible to every process on
 /// the same database. Dropping a future midway leaves the call done or not done, never half done.
 pub trait Accounts: Send + Sync {
-    /// Adds a user.
+    /// Adds a user. Whoever is pending under `email` becomes this user: he gets the name, is confirmed, and keeps what
+    /// he belongs to.
     fn add_user<'a>(
         &'a self,
         name: &'a Name,

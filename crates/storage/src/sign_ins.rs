@@ -96,7 +96,8 @@ pub enum SignInKey {
 pub enum SignUp {
     /// It does: sign-up is open, or the server's owner approved.
     Open,
-    /// Only a pending account becomes real.
+    /// Only a pending account becomes real, while it belongs to a project that is not deleted, or has an invitation to
+    /// one that waits.
     Closed,
 }
 
@@ -182,8 +183,9 @@ pub trait SignIns: Send + Sync {
         now: ServerTime,
     ) -> Reply<'_, bool>;
 
-    /// Whether mail that lets `email` in may be sent: it has an account, real or pending, that is not disabled.
-    fn has_account<'a>(&'a self, email: &'a EmailAddress) -> Reply<'a, bool>;
+    /// Whether mail that lets `email` in may be sent: it has an account that is not disabled, real or, as for
+    /// [`SignUp::Closed`], pending.
+    fn has_account<'a>(&'a self, email: &'a EmailAddress, now: ServerTime) -> Reply<'a, bool>;
 
     /// Approves a sign-in; its account is made, or becomes real, where `sign_up` lets it.
     fn approve_sign_in(&self, sign_in: SignInId, sign_up: SignUp, now: ServerTime) -> Reply<'_, Approved>;

@@ -11,8 +11,9 @@ use support::{OnDisk, OnPostgres};
 use tombolo_core::{Act, Env, ProjectId, Role, Seq, UserId};
 use tombolo_storage::memory::Memory;
 use tombolo_storage::{Listener, Message, Projects as _, Store, StoreError, Upkeep};
+use tombolo_testkit::eventually::eventually;
 use tombolo_testkit::projects_suite::{add_project, add_user, join, write_note};
-use tombolo_testkit::{Stores as _, TestEnv, eventually, projects_suite, runtime, sign_ins_suite, wait};
+use tombolo_testkit::{Stores as _, TestEnv, projects_suite, runtime, sign_ins_suite, wait};
 
 fn env() -> Arc<dyn Env> {
     Arc::new(TestEnv::new(1))
@@ -140,6 +141,8 @@ conforms!(
     [
         a_key_is_given_out_once,
         a_pending_account_becomes_real,
+        a_pending_account_ends_with_what_made_it,
+        a_pending_account_is_adopted,
         a_sign_in_is_found_by_what_it_knows,
         a_user_code_means_the_newest_that_waits,
         an_approved_sign_in_is_not_pushed_out,

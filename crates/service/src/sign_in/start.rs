@@ -121,7 +121,7 @@ impl Admissions {
             return Ok(());
         }
         let (token, now) = (LinkToken::make(&*self.env), self.env.now());
-        let may_sign_in = self.store.has_account(email).await? || self.options.allow_signup;
+        let may_sign_in = self.store.has_account(email, now).await? || self.options.allow_signup;
         let since = now.minus(limits::SIGN_IN_SPAN);
         let is_offered = self.store.offer_link(sign_in, token.hash(), limits::LINKS_MAX, since, now).await?;
         let mail = letter(&token);

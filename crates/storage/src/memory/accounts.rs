@@ -10,10 +10,11 @@ use super::sign_ins::Pending;
 use crate::naming::{account_names, no_account_name};
 use crate::{Accounts, Added, Credential, FoundCredential, NewCredential, Refusal, Reply, StoreError, User};
 
-/// Rows in the order of their ids: a user's id is its place, from 1.
+/// Rows in the order of their ids.
 #[derive(Debug, Default)]
 pub(super) struct Register {
     pub(super) users: Vec<User>,
+    users_made: i64,
     pub(super) credentials: Vec<Row>,
     credentials_made: i64,
     pub(super) shared: Shared,
@@ -44,10 +45,18 @@ impl Register {
     }
 
     fn add_user(&mut self, name: &Name, email: Option<&EmailAddress>, now: ServerTime) -> Added<UserId> {
-        if self.users.iter().any(|user| user.name == *name) {
+        let of_email = email.and_then(|email| self.user_of(email)).cloned();
+        let pending = of_email.as_ref().filter(|user| user.confirmed_at.is_none() && user.disabled_at.is_none());
+        let pending = pending.map(|user| user.id);
+        if self.users.iter().any(|user| user.name == *name && Some(user.id) != pending) {
             return Added::NameTaken;
         }
-        if email.is_some_and(|email| self.user_of(email).is_some()) {
+        if let Some(user) = self.users.iter_mut().find(|user| Some(user.id) == pending) {
+            (user.name, user.confirmed_at) = (name.clone(), Some(now));
+            user.email = email.map(|email| email.as_str().to_owned());
+            return Added::New(user.id);
+        }
+        if of_email.is_some() {
             return Added::EmailTaken;
         }
         Added::New(self.make_user(name.clone(), email, now, Some(now)))
@@ -61,13 +70,34 @@ impl Register {
         confirmed_at: Option<ServerTime>,
     ) -> UserId {
         let id = self.next_user();
+        self.users_made += 1;
         let email = email.map(|email| email.as_str().to_owned());
         self.users.push(User { id, name, email, created_at, confirmed_at, disabled_at: None });
         id
     }
 
     fn next_user(&self) -> UserId {
-        UserId::new(self.users.last().map_or(0, |user| user.id.get()) + 1)
+        UserId::new(self.users_made + 1)
+    }
+
+    /// Whether a user is somebody, or somebody is still wanted under his address.
+    pub(super) fn is_wanted(&self, user: &User, now: ServerTime) -> bool {
+        let is_there = |id| self.shared.projects.iter().any(|one| one.id == id && one.deleted_at.is_none());
+        let is_member = || self.shared.members.iter().any(|(of, one)| one.user == user.id && is_there(*of));
+        user.confirmed_at.is_some() || is_member() || !self.invitations_for(user.id, now).is_empty()
+    }
+
+    /// Removes an account that is pending, once nothing refers to it any more. One that is disabled stays so.
+    pub(super) fn drop_pending(&mut self, id: UserId) {
+        let Some(user) = self.user(id).filter(|user| user.confirmed_at.is_none() && user.disabled_at.is_none()) else {
+            return;
+        };
+        let is_used = self.shared.members.iter().any(|(_, member)| member.user == id)
+            || self.is_invited(user)
+            || self.credentials.iter().any(|row| row.new.user == id);
+        if !is_used {
+            self.users.retain(|user| user.id != id);
+        }
     }
 
     /// Makes the account of an address that has none.

@@ -1,9 +1,9 @@
 //! Invitations in memory. Whether somebody may was decided before.
 
-use tombolo_core::{InvitationId, ServerTime, UserId, limits};
+use tombolo_core::{InvitationId, ProjectId, ServerTime, UserId, limits};
 
 use super::accounts::Register;
-use crate::{Answered, Invitation, InvitationStatus, Invited, Member, NewInvitation, StoreError};
+use crate::{Answered, Invitation, InvitationStatus, Invited, Member, NewInvitation, StoreError, User};
 
 fn waits(invitation: &Invitation, now: ServerTime) -> bool {
     invitation.status == InvitationStatus::Pending && invitation.expires_at > now
@@ -54,6 +54,12 @@ impl Register {
         Invitation { project_name, ..invitation.clone() }
     }
 
+    /// Whether an invitation to a user's address was not answered, be it that it ended or that its project is deleted.
+    pub(super) fn is_invited(&self, user: &User) -> bool {
+        let is_his = |one: &Invitation| user.email.as_ref().is_some_and(|email| one.email.eq_ignore_ascii_case(email));
+        self.shared.invitations.iter().any(|one| one.status == InvitationStatus::Pending && is_his(one))
+    }
+
     pub(super) fn invitations_for(&self, user: UserId, now: ServerTime) -> Vec<Invitation> {
         let email = self.user(user).and_then(|user| user.email.clone()).unwrap_or_default();
         let is_there = |id| self.shared.projects.iter().any(|one| one.id == id && one.deleted_at.is_none());
@@ -63,6 +69,17 @@ impl Register {
         let mut all: Vec<Invitation> = newest.map(|invitation| self.with_name(invitation)).collect();
         all.reverse();
         all
+    }
+
+    pub(super) fn withdraw(&mut self, project: ProjectId, id: InvitationId) -> bool {
+        let invitations = &mut self.shared.invitations;
+        let Some(at) = invitations.iter().position(|one| one.project == project && one.id == id) else { return false };
+        let email = invitations.remove(at).email;
+        let is_his = |user: &&User| user.email.as_ref().is_some_and(|his| his.eq_ignore_ascii_case(&email));
+        if let Some(user) = self.users.iter().find(is_his).map(|user| user.id) {
+            self.drop_pending(user);
+        }
+        true
     }
 
     pub(super) fn answer(&mut self, id: InvitationId, user: UserId, accept: bool, now: ServerTime) -> Answered {
@@ -83,6 +100,7 @@ impl Register {
         }
         if !accept {
             self.shared.invitations[at].status = InvitationStatus::Declined;
+            self.drop_pending(user);
             return Answered::Declined;
         }
         let has_room = self.shared.has_room(project) && self.shared.has_room_for(user, now);

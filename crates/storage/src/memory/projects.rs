@@ -48,7 +48,6 @@ impl Shared {
         };
         self.count(|project, member| member.user == user && counts(project)) < limits::PROJECTS_MAX
     }
-
 }
 
 impl Register {
@@ -308,6 +307,7 @@ impl Projects for Memory {
                     return Ok(MemberChanged::LastOwner);
                 }
                 register.shared.members.retain(|(of, one)| *of != project || one.user != member);
+                register.drop_pending(member);
                 Ok(MemberChanged::Done)
             }))
         })
@@ -337,12 +337,7 @@ impl Projects for Memory {
         Box::pin(async move {
             let mut register = self.register();
             let ruled = register.ruled(project, by, Act::Invite).map(drop);
-            Ok(ruled.map(|()| {
-                let invitations = &mut register.shared.invitations;
-                let before = invitations.len();
-                invitations.retain(|one| one.project != project || one.id != invitation);
-                invitations.len() < before
-            }))
+            Ok(ruled.map(|()| register.withdraw(project, invitation)))
         })
     }
 

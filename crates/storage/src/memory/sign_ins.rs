@@ -66,9 +66,8 @@ impl Register {
             >= limits::SIGN_INS_PER_ADDRESS_MAX
         {
             let own = self.sign_ins.iter().enumerate().filter(|(_, one)| one.sign_in.email.key() == key);
-            let first = own.min_by_key(|(_, one)| {
-                (one.is_awaited(now), one.sign_in.links > 0, !has_ended(one), one.sign_in.id)
-            });
+            let first = own
+                .min_by_key(|(_, one)| (one.is_awaited(now), one.sign_in.links > 0, !has_ended(one), one.sign_in.id));
             let Some((at, _)) = first else { break };
             self.sign_ins.remove(at);
         }
@@ -139,13 +138,15 @@ impl Register {
             return Ok(Approved::Expired);
         }
         let email = one.sign_in.email.clone();
-        let known = self.user_of(&email).map(|user| {
-            let is_enabled = user.disabled_at.is_none();
-            if is_enabled {
-                user.confirmed_at.get_or_insert(now);
-            }
-            (user.id, is_enabled)
+        let known = self.user_of(&email).cloned().map(|user| {
+            let may = user.disabled_at.is_none() && (sign_up == SignUp::Open || self.is_wanted(&user, now));
+            (user.id, may)
         });
+        if let Some((_, true)) = known
+            && let Some(user) = self.user_of(&email)
+        {
+            user.confirmed_at.get_or_insert(now);
+        }
         let (user, is_new) = match (known, sign_up) {
             (Some((user, true)), _) => (user, false),
             (None, SignUp::Open) => (self.make_account(&email, now, Some(now))?, true),
@@ -223,8 +224,12 @@ impl SignIns for Memory {
         Box::pin(async move { Ok(self.register().offer(sign_in, link, links_max, (since, now))) })
     }
 
-    fn has_account<'a>(&'a self, email: &'a EmailAddress) -> Reply<'a, bool> {
-        Box::pin(async move { Ok(self.register().user_of(email).is_some_and(|user| user.disabled_at.is_none())) })
+    fn has_account<'a>(&'a self, email: &'a EmailAddress, now: ServerTime) -> Reply<'a, bool> {
+        Box::pin(async move {
+            let mut register = self.register();
+            let user = register.user_of(email).filter(|user| user.disabled_at.is_none()).cloned();
+            Ok(user.is_some_and(|user| register.is_wanted(&user, now)))
+        })
     }
 
     fn approve_sign_in(&self, sign_in: SignInId, sign_up: SignUp, now: ServerTime) -> Reply<'_, Approved> {

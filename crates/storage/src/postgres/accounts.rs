@@ -25,6 +25,11 @@ impl Accounts for Postgres {
     ) -> Reply<'a, Added<UserId>> {
         let (name, email) = (name.clone(), email.cloned());
         Box::pin(self.settle(async move |connection| {
+            if let Some(email) = &email
+                && let Some(adopted) = adopt(connection, &name, email, now).await?
+            {
+                return Ok((adopted, Tell::Nobody));
+            }
             let id = next_user(connection).await?;
             let made = make_user(connection, id, &name, email.as_ref(), now, Some(now)).await?;
             let added = match made {
@@ -149,6 +154,24 @@ impl Accounts for Postgres {
             rows.iter().map(read_refusal).collect()
         })
     }
+}
+
+/// Makes somebody of the pending account of an address; `None` when there is none.
+async fn adopt(
+    connection: &mut PgConnection,
+    name: &Name,
+    email: &EmailAddress,
+    now: ServerTime,
+) -> Result<Option<Added<UserId>>, StoreError> {
+    let sql = "SELECT id FROM users WHERE email_key = $1 AND confirmed_at IS NULL AND disabled_at IS NULL FOR UPDATE";
+    let found = sqlx::query(sql).bind(email.key()).fetch_optional(&mut *connection).await.map_err(failed)?;
+    let Some(row) = found else { return Ok(None) };
+    let user: i64 = row.try_get(0).map_err(failed)?;
+    let sql = "UPDATE users SET name = $2, email = $3, confirmed_at = $4
+               WHERE id = $1 AND NOT EXISTS (SELECT FROM users o WHERE o.name = $2 AND o.id <> $1)";
+    let update = sqlx::query(sql).bind(user).bind(name.as_str()).bind(email.as_str()).bind(now.micros());
+    let is_adopted = update.execute(connection).await.map_err(failed)?.rows_affected() > 0;
+    Ok(Some(if is_adopted { Added::New(UserId::new(user)) } else { Added::NameTaken }))
 }
 
 async fn is_taken(connection: &mut PgConnection, name: &Name) -> Result<bool, StoreError> {

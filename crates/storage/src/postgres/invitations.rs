@@ -6,7 +6,7 @@ use tombolo_core::{InvitationId, ProjectId, ServerTime, UserId, limits};
 
 use super::connection::failed;
 use super::members::{has_room, has_room_for, put_member, role_in};
-use super::people::{lock_enabled, make_account, maybe_time, time, user_of};
+use super::people::{drop_pending, lock_enabled, lock_users, make_account, maybe_time, standing, time, user_of};
 use super::projects::{lock_project, number, role};
 use crate::columns::{count, status_code, status_of};
 use crate::{Answered, Invitation, InvitationStatus, Invited, NewInvitation, StoreError};
@@ -23,6 +23,13 @@ macro_rules! columns {
 pub(super) async fn invite(connection: &mut PgConnection, new: &NewInvitation, project_name: String) -> Done<Invited> {
     let NewInvitation { project, email, role, by, now, expires_at } = new;
     let user = user_of(connection, email).await?;
+    if let Some(user) = user {
+        lock_users(connection, &[user]).await?;
+        if standing(connection, user).await?.is_none() {
+            // Its account went meanwhile.
+            return Err(StoreError::Busy);
+        }
+    }
     let is_member = match user {
         Some(user) => role_in(connection, *project, user).await?.is_some(),
         None => false,
@@ -78,9 +85,14 @@ pub(super) async fn of_project(connection: &mut PgConnection, project: ProjectId
 }
 
 pub(super) async fn withdraw(connection: &mut PgConnection, project: ProjectId, id: InvitationId) -> Done<bool> {
-    let delete = sqlx::query("DELETE FROM invitations WHERE project = $1 AND id = $2");
-    let deleted = delete.bind(project.get()).bind(id.get()).execute(connection).await.map_err(failed)?;
-    Ok(deleted.rows_affected() > 0)
+    let sql = "DELETE FROM invitations WHERE project = $1 AND id = $2
+               RETURNING (SELECT id FROM users u WHERE u.email_key = invitations.email_key)";
+    let delete = sqlx::query(sql).bind(project.get()).bind(id.get());
+    let Some(row) = delete.fetch_optional(&mut *connection).await.map_err(failed)? else { return Ok(false) };
+    if let Some(user) = row.try_get(0).map_err(failed)? {
+        drop_pending(connection, UserId::new(user)).await?;
+    }
+    Ok(true)
 }
 
 pub(super) async fn for_user(connection: &mut PgConnection, user: UserId, now: ServerTime) -> Done<Vec<Invitation>> {
@@ -133,6 +145,7 @@ pub(super) async fn answer(
     }
     if !accept {
         end(connection, id, InvitationStatus::Declined, None).await?;
+        drop_pending(connection, user).await?;
         return Ok(Answered::Declined);
     }
     let has_room = has_room(connection, project).await? && has_room_for(connection, user, now).await?;

@@ -96,6 +96,38 @@ pub(super) async fn user_of(connection: &mut PgConnection, email: &EmailAddress)
     found.map(|row| row.try_get(0).map(UserId::new).map_err(failed)).transpose()
 }
 
+/// Whether a user is somebody, or somebody is still wanted under his address; and is not disabled.
+pub(super) async fn is_wanted(connection: &mut PgConnection, email: &EmailAddress, now: ServerTime) -> Done<bool> {
+    let sql = "SELECT 1 FROM users u WHERE u.email_key = $1 AND u.disabled_at IS NULL AND (u.confirmed_at IS NOT NULL
+                   OR EXISTS (SELECT FROM memberships m JOIN projects p ON p.id = m.project
+                       WHERE m.user_id = u.id AND p.deleted_at IS NULL)
+                   OR EXISTS (SELECT FROM invitations i JOIN projects p ON p.id = i.project
+                       WHERE i.email_key = u.email_key AND i.status = 'pending' AND i.expires_at > $2
+                           AND p.deleted_at IS NULL))";
+    let select = sqlx::query(sql).bind(email.key()).bind(now.micros());
+    Ok(select.fetch_optional(connection).await.map_err(failed)?.is_some())
+}
+
+/// Removes an account that is pending, once nothing refers to it any more. One that is disabled stays so.
+pub(super) async fn drop_pending(connection: &mut PgConnection, user: UserId) -> Done<()> {
+    // Locked by itself: what was decided meanwhile is seen only by the next statement.
+    let sql = "SELECT FROM users WHERE id = $1 AND confirmed_at IS NULL AND disabled_at IS NULL FOR UPDATE";
+    let locked = sqlx::query(sql).bind(user.get()).fetch_optional(&mut *connection).await.map_err(failed)?;
+    if locked.is_none() {
+        return Ok(());
+    }
+    let sql = "DELETE FROM users WHERE id = $1
+                   AND NOT EXISTS (SELECT FROM memberships WHERE user_id = $1)
+                   AND NOT EXISTS (SELECT FROM invitations i WHERE i.email_key = users.email_key
+                       AND i.status = 'pending')
+                   AND NOT EXISTS (SELECT FROM credentials WHERE user_id = $1)
+                   AND NOT EXISTS (SELECT FROM refusals WHERE user_id = $1)
+                   AND NOT EXISTS (SELECT FROM spaces WHERE owner = $1)
+                   AND NOT EXISTS (SELECT FROM projects WHERE created_by = $1)
+                   AND NOT EXISTS (SELECT FROM sign_ins WHERE user_id = $1)";
+    sqlx::query(sql).bind(user.get()).execute(connection).await.map(drop).map_err(failed)
+}
+
 /// Whether a user is enabled, of one who is there.
 pub(super) async fn standing(connection: &mut PgConnection, user: UserId) -> Done<Option<bool>> {
     let select = sqlx::query("SELECT disabled_at IS NULL FROM users WHERE id = $1").bind(user.get());

@@ -12,7 +12,7 @@ use tombolo_core::{Act, InvitationId, ProjectId, Role, ServerTime, UserId, allow
 use super::connection::{acquire, failed};
 use super::members::{add_member, has_room_for, known, may_go, put_member, read_member};
 use super::pending::without_zero;
-use super::people::{Tell, lock_enabled, lock_users, maybe_time, time};
+use super::people::{Tell, drop_pending, lock_enabled, lock_users, maybe_time, time};
 use super::{Postgres, invitations};
 use crate::columns::{purpose_of, role_of};
 use crate::naming::free_slug;
@@ -186,7 +186,8 @@ impl Projects for Postgres {
                 return Ok((Ok(stays), Tell::Nobody));
             }
             let delete = sqlx::query("DELETE FROM memberships WHERE project = $1 AND user_id = $2");
-            delete.bind(project.get()).bind(member.get()).execute(connection).await.map_err(failed)?;
+            delete.bind(project.get()).bind(member.get()).execute(&mut *connection).await.map_err(failed)?;
+            drop_pending(connection, member).await?;
             Ok((Ok(MemberChanged::Done), Tell::Nodes))
         }))
     }

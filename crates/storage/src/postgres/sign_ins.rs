@@ -10,7 +10,7 @@ use super::Postgres;
 use super::accounts::{add_credential, name};
 use super::connection::{acquire, failed};
 use super::pending::without_zero;
-use super::people::{Tell, lock_enabled, make_account, maybe_time, time, user_of};
+use super::people::{Tell, is_wanted, lock_enabled, lock_users, make_account, maybe_time, standing, time, user_of};
 use crate::columns::{count, email_of, flow_code, flow_of, secret_of};
 use crate::naming::free_name;
 use crate::sign_ins::{ENDED_KEPT, SWEPT_MAX};
@@ -99,12 +99,8 @@ impl SignIns for Postgres {
         }))
     }
 
-    fn has_account<'a>(&'a self, email: &'a EmailAddress) -> Reply<'a, bool> {
-        Box::pin(async move {
-            let select = sqlx::query("SELECT 1 FROM users WHERE email_key = $1 AND disabled_at IS NULL");
-            let found = select.bind(email.key()).fetch_optional(&mut *acquire(&self.pool).await?).await;
-            Ok(found.map_err(failed)?.is_some())
-        })
+    fn has_account<'a>(&'a self, email: &'a EmailAddress, now: ServerTime) -> Reply<'a, bool> {
+        Box::pin(async move { is_wanted(&mut *acquire(&self.pool).await?, email, now).await })
     }
 
     fn approve_sign_in(&self, sign_in: SignInId, sign_up: SignUp, now: ServerTime) -> Reply<'_, Approved> {
@@ -197,7 +193,15 @@ async fn approve(connection: &mut PgConnection, id: SignInId, sign_up: SignUp, n
     }
     let (user, is_new) = match (user_of(connection, &sign_in.email).await?, sign_up) {
         (Some(user), _) => {
-            if !lock_enabled(connection, user).await? {
+            lock_users(connection, &[user]).await?;
+            let is_let_in = match (standing(connection, user).await?, sign_up) {
+                // Its account went meanwhile.
+                (None, _) => return Err(StoreError::Busy),
+                (Some(false), _) => false,
+                (Some(true), SignUp::Open) => true,
+                (Some(true), SignUp::Closed) => is_wanted(connection, &sign_in.email, now).await?,
+            };
+            if !is_let_in {
                 return Ok(Approved::NoAccount);
             }
             let update = sqlx::query("UPDATE users SET confirmed_at = $2 WHERE id = $1 AND confirmed_at IS NULL");

@@ -25,15 +25,14 @@ impl Accounts for Sqlite {
     ) -> Reply<'a, Added<UserId>> {
         let (name, email) = (name.clone(), email.cloned());
         Box::pin(self.writer.write(move |connection| {
-            if is_taken(connection, &name)? {
-                return Ok(Added::NameTaken);
-            }
-            if let Some(email) = &email
-                && user_of(connection, email)?.is_some()
-            {
-                return Ok(Added::EmailTaken);
-            }
-            make_user(connection, &name, email.as_ref(), now, Some(now)).map(Added::New)
+            let of_email = email.as_ref().map_or(Ok(None), |email| user_of(connection, email))?;
+            let (Some(user), Some(email)) = (of_email, &email) else {
+                if is_taken(connection, &name)? {
+                    return Ok(Added::NameTaken);
+                }
+                return make_user(connection, &name, email.as_ref(), now, Some(now)).map(Added::New);
+            };
+            adopt(connection, user, &name, email, now)
         }))
     }
 
@@ -147,6 +146,53 @@ impl Accounts for Sqlite {
 fn is_taken(connection: &Connection, name: &Name) -> Result<bool, StoreError> {
     let mut taken = connection.prepare_cached("SELECT 1 FROM users WHERE name = ?1").map_err(failed)?;
     taken.exists([name.as_str()]).map_err(failed)
+}
+
+/// Makes somebody of a pending account.
+fn adopt(
+    connection: &Connection,
+    user: UserId,
+    name: &Name,
+    email: &EmailAddress,
+    now: ServerTime,
+) -> Result<Added<UserId>, StoreError> {
+    let sql = "SELECT count(*) FROM users WHERE id = ?1 AND confirmed_at IS NULL AND disabled_at IS NULL";
+    let is_pending = number(connection, sql, [user.get()])? > 0;
+    let sql = "SELECT count(*) FROM users WHERE name = ?1 AND NOT (id = ?2 AND ?3)";
+    if number(connection, sql, params![name.as_str(), user.get(), is_pending])? > 0 {
+        return Ok(Added::NameTaken);
+    }
+    if !is_pending {
+        return Ok(Added::EmailTaken);
+    }
+    let sql = "UPDATE users SET name = ?2, email = ?3, confirmed_at = ?4 WHERE id = ?1";
+    execute(connection, sql, params![user.get(), name.as_str(), email.as_str(), now.micros()])?;
+    Ok(Added::New(user))
+}
+
+/// Whether a user is somebody, or somebody is still wanted under his address.
+pub(super) fn is_wanted(connection: &Connection, user: UserId, now: ServerTime) -> Result<bool, StoreError> {
+    let sql = "SELECT count(*) FROM users u WHERE u.id = ?1 AND (u.confirmed_at IS NOT NULL
+                   OR EXISTS (SELECT 1 FROM memberships m JOIN projects p ON p.id = m.project
+                       WHERE m.user_id = u.id AND p.deleted_at IS NULL)
+                   OR EXISTS (SELECT 1 FROM invitations i JOIN projects p ON p.id = i.project
+                       WHERE i.email_key = u.email_key AND i.status = 'pending' AND i.expires_at > ?2
+                           AND p.deleted_at IS NULL))";
+    Ok(number(connection, sql, params![user.get(), now.micros()])? > 0)
+}
+
+/// Removes an account that is pending, once nothing refers to it any more. One that is disabled stays so.
+pub(super) fn drop_pending(connection: &Connection, user: UserId) -> Result<(), StoreError> {
+    let sql = "DELETE FROM users WHERE id = ?1 AND confirmed_at IS NULL AND disabled_at IS NULL
+                   AND NOT EXISTS (SELECT 1 FROM memberships WHERE user_id = ?1)
+                   AND NOT EXISTS (SELECT 1 FROM invitations i WHERE i.email_key = users.email_key
+                       AND i.status = 'pending')
+                   AND NOT EXISTS (SELECT 1 FROM credentials WHERE user_id = ?1)
+                   AND NOT EXISTS (SELECT 1 FROM refusals WHERE user_id = ?1)
+                   AND NOT EXISTS (SELECT 1 FROM spaces WHERE owner = ?1)
+                   AND NOT EXISTS (SELECT 1 FROM projects WHERE created_by = ?1)
+                   AND NOT EXISTS (SELECT 1 FROM sign_ins WHERE user_id = ?1)";
+    execute(connection, sql, [user.get()]).map(drop)
 }
 
 fn make_user(

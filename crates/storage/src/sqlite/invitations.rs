@@ -3,7 +3,7 @@
 use rusqlite::{Connection, Row, params};
 use tombolo_core::{InvitationId, ProjectId, ServerTime, UserId, limits};
 
-use super::accounts::{execute, make_account, maybe_time, select, time, user_of};
+use super::accounts::{drop_pending, execute, make_account, maybe_time, select, time, user_of};
 use super::connection::failed;
 use super::members::{has_room, has_room_for, put_member, role_in};
 use super::projects::{number, role};
@@ -84,8 +84,15 @@ pub(super) fn of_project(connection: &Connection, project: ProjectId) -> Done<Ve
 }
 
 pub(super) fn withdraw(connection: &Connection, project: ProjectId, id: InvitationId) -> Done<bool> {
+    let sql = "SELECT u.id FROM invitations i JOIN users u ON u.email_key = i.email_key
+               WHERE i.project = ?1 AND i.id = ?2";
+    let user = select(connection, sql, params![project.get(), id.get()], |row| row.get(0).map_err(failed))?.pop();
     let sql = "DELETE FROM invitations WHERE project = ?1 AND id = ?2";
-    Ok(execute(connection, sql, params![project.get(), id.get()])? > 0)
+    let is_withdrawn = execute(connection, sql, params![project.get(), id.get()])? > 0;
+    if let Some(user) = user {
+        drop_pending(connection, UserId::new(user))?;
+    }
+    Ok(is_withdrawn)
 }
 
 pub(super) fn for_user(connection: &Connection, user: UserId, now: ServerTime) -> Done<Vec<Invitation>> {
@@ -130,6 +137,7 @@ pub(super) fn answer(
     };
     if !accept {
         end(InvitationStatus::Declined, None)?;
+        drop_pending(connection, user)?;
         return Ok(Answered::Declined);
     }
     let has_room = has_room(connection, project)? && has_room_for(connection, user, now)?;

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use rusqlite::{Connection, Row, params};
 use tombolo_core::{Act, InvitationId, ProjectId, Role, ServerTime, UserId, allows};
 
-use super::accounts::{execute, is_enabled, maybe_time, select, time};
+use super::accounts::{drop_pending, execute, is_enabled, maybe_time, select, time};
 use super::connection::failed;
 use super::members::{add_member, has_other_owner, has_room_for, put_member, read_member, role_in};
 use super::{Sqlite, invitations};
@@ -164,6 +164,7 @@ impl Projects for Sqlite {
             }
             let sql = "DELETE FROM memberships WHERE project = ?1 AND user_id = ?2";
             execute(connection, sql, params![project.get(), member.get()])?;
+            drop_pending(connection, member)?;
             Ok(Ok(MemberChanged::Done))
         })
     }

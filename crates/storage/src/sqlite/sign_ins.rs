@@ -7,7 +7,9 @@ use rusqlite::{Connection, Row, params};
 use tombolo_core::{CredentialId, EmailAddress, Name, ServerTime, SignInId, UserId, limits};
 
 use super::Sqlite;
-use super::accounts::{add_credential, execute, is_enabled, make_account, maybe_time, name, select, time, user_of};
+use super::accounts::{
+    add_credential, execute, is_enabled, is_wanted, make_account, maybe_time, name, select, time, user_of,
+};
 use super::connection::failed;
 use super::projects::number;
 use crate::columns::{count, email_of, flow_code, flow_of, secret_of};
@@ -82,10 +84,10 @@ impl SignIns for Sqlite {
         }))
     }
 
-    fn has_account<'a>(&'a self, email: &'a EmailAddress) -> Reply<'a, bool> {
+    fn has_account<'a>(&'a self, email: &'a EmailAddress, now: ServerTime) -> Reply<'a, bool> {
         let email = email.clone();
         Box::pin(self.readers.read(move |connection| match user_of(connection, &email)? {
-            Some(user) => is_enabled(connection, user),
+            Some(user) => Ok(is_enabled(connection, user)? && is_wanted(connection, user, now)?),
             None => Ok(false),
         }))
     }
@@ -164,7 +166,9 @@ fn approve(connection: &Connection, id: SignInId, sign_up: SignUp, now: ServerTi
         return Ok(Approved::Expired);
     }
     let (user, is_new) = match (user_of(connection, &sign_in.email)?, sign_up) {
-        (Some(user), _) if is_enabled(connection, user)? => {
+        (Some(user), _)
+            if is_enabled(connection, user)? && (sign_up == SignUp::Open || is_wanted(connection, user, now)?) =>
+        {
             let sql = "UPDATE users SET confirmed_at = ifnull(confirmed_at, ?2) WHERE id = ?1";
             execute(connection, sql, params![user.get(), now.micros()])?;
             (user, false)
