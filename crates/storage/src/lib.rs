@@ -21,6 +21,7 @@ pub mod postgres;
 mod projects;
 mod sign_ins;
 pub mod sqlite;
+mod told;
 pub mod transfer;
 mod upkeep;
 

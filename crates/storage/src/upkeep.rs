@@ -49,7 +49,8 @@ pub trait Upkeep: Send + Sync {
     /// How commits went since the store was opened; nothing where there is no disk. Costs no I/O.
     fn commits(&self) -> CommitCounts;
 
-    /// What others did to the database since the last call.
+    /// What others did to the database since the last call. What this store itself changed of who gets in may be among
+    /// it, as the request that changed it may have been dropped before it could be told.
     fn changed_elsewhere(&self) -> Reply<'_, Elsewhere>;
 
     /// What the nodes on this database tell each other.

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use support::{OnDisk, OnPostgres};
-use tombolo_core::{Act, Env, ProjectId, Role, Seq, UserId};
+use tombolo_core::{Act, Env, Name, ProjectId, Refusal, Role, Seq, UserId};
 use tombolo_storage::memory::Memory;
-use tombolo_storage::{Listener, Message, Projects as _, Store, StoreError, Upkeep};
+use tombolo_storage::{Elsewhere, Listener, MemberChanged, Message, Projects as _, Store, StoreError, Upkeep};
 use tombolo_testkit::eventually::eventually;
 use tombolo_testkit::projects_suite::{add_project, add_user, join, write_note};
 use tombolo_testkit::{Stores as _, TestEnv, projects_suite, runtime, sign_ins_suite, wait};
@@ -239,6 +239,47 @@ fn the_log_of_a_project_grows_under_its_own_address_on_other_nodes() {
     }
 }
 
+/// What is asked for and not waited for is done all the same: then it is found, since nobody told it.
+#[test]
+fn what_nobody_waited_for_is_found() {
+    let disk = OnDisk::default();
+    let store = disk.server(env());
+    wait(async {
+        let (ann, bob) = (add_user(&store, "ann").await, add_user(&store, "bob").await);
+        let project = add_project(&store, 1, ann).await;
+        join(&store, project, ann, bob, Role::Writer).await;
+        store.changed_elsewhere().await.unwrap();
+        assert_eq!(store.changed_elsewhere().await.unwrap(), Elsewhere::Nothing);
+        tokio::select! {
+            biased;
+            _ = store.remove_member(project, ann, bob) => {}
+            () = std::future::ready(()) => {}
+        }
+        assert_eq!(store.changed_elsewhere().await.unwrap(), Elsewhere::Committed);
+        assert_eq!(store.project(project, bob, Act::View).await.unwrap(), Err(Refusal::NotMember), "it was done");
+        assert_eq!(store.changed_elsewhere().await.unwrap(), Elsewhere::Nothing);
+        store.remove_member(project, ann, bob).await.unwrap().unwrap();
+        assert_eq!(store.changed_elsewhere().await.unwrap(), Elsewhere::Nothing, "there was nothing to do");
+    });
+    wait(store.close()).unwrap();
+}
+
+/// Refuses a stranger, and finds nothing to do: none of it is heard.
+async fn refusals_are_not_heard(store: &dyn Store, listener: &mut Listener) {
+    let [owner, cem] = [add_user(store, "dan").await, add_user(store, "cem").await];
+    let project = add_project(store, 2, owner).await;
+    store.remove_member(project, cem, owner).await.unwrap().unwrap_err();
+    store.delete_project(project, cem, TestEnv::START).await.unwrap().unwrap_err();
+    assert_eq!(store.remove_member(project, owner, cem).await.unwrap(), Ok(MemberChanged::NotMember));
+    assert_eq!(store.remove_member(project, owner, owner).await.unwrap(), Ok(MemberChanged::LastOwner));
+    assert!(!store.remove_project(ProjectId::new(99), TestEnv::START).await.unwrap());
+    assert!(!store.revoke_credential(owner, &Name::parse("none").unwrap()).await.unwrap());
+    let heard = std::pin::pin!(listener.next());
+    let nothing = std::future::ready(None);
+    let heard = tokio::select! { biased; heard = heard => heard, nothing = nothing => nothing };
+    assert_eq!(heard, None);
+}
+
 /// Has a member of a project made less and then removed on `store`, and hears of both.
 async fn changes_are_heard(store: &dyn Store, listener: &mut Listener) {
     let (ann, bob) = (add_user(store, "ann").await, add_user(store, "bob").await);
@@ -257,9 +298,11 @@ async fn changes_are_heard(store: &dyn Store, listener: &mut Listener) {
 fn who_may_get_in_is_told_in_this_process() {
     let store = Memory::new();
     wait(changes_are_heard(&store, &mut store.bus().listen()));
+    wait(refusals_are_not_heard(&store, &mut store.bus().listen()));
     let disk = OnDisk::default();
     let store = disk.server(env());
     wait(changes_are_heard(&store, &mut store.bus().listen()));
+    wait(refusals_are_not_heard(&store, &mut store.bus().listen()));
     wait(store.close()).unwrap();
 }
 

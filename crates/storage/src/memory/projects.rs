@@ -7,6 +7,7 @@ use tombolo_core::{Act, InvitationId, ProjectId, Role, ServerTime, UserId, allow
 use super::accounts::Register;
 use super::{Memory, space_key};
 use crate::naming::free_slug;
+use crate::told::Told;
 use crate::{
     Answered, Invitation, Invited, Member, MemberAdded, MemberChanged, Message, NewInvitation, NewProject, Project,
     ProjectChange, ProjectOverview, Projects, Reply, Restored, Ruled, StoreError, Who,
@@ -149,10 +150,12 @@ impl Register {
 }
 
 impl Memory {
-    /// Changes who gets in, and tells.
-    pub(super) fn admit<T>(&self, change: impl FnOnce(&mut Register) -> T) -> T {
+    /// Changes who gets in, and tells if that changed something.
+    pub(super) fn admit<T: Told>(&self, change: impl FnOnce(&mut Register) -> T) -> T {
         let changed = change(&mut self.register());
-        self.bus.tell(Message::Accounts);
+        if changed.is_told() {
+            self.bus.tell(Message::Accounts);
+        }
         changed
     }
 }

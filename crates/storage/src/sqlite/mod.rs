@@ -19,6 +19,7 @@ mod tail;
 mod writer;
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::{Connection, OptionalExtension, params};
@@ -61,6 +62,8 @@ pub struct Sqlite {
     /// Cursors that polls acknowledged, written with the next commit.
     polled: Arc<Mutex<Vec<(Replica, IssuedCursor)>>>,
     data_version: Arc<Mutex<Option<i64>>>,
+    /// Something was changed here of who gets in, which is perhaps told to nobody: whoever asked for it may be gone.
+    is_untold: Arc<AtomicBool>,
     bus: LocalBus,
 }
 
@@ -85,6 +88,7 @@ impl Sqlite {
             generation,
             polled: Arc::default(),
             data_version: Arc::default(),
+            is_untold: Arc::default(),
             bus: LocalBus::default(),
         })
     }
@@ -297,12 +301,14 @@ impl Upkeep for Sqlite {
     }
 
     fn changed_elsewhere(&self) -> Reply<'_, Elsewhere> {
-        let known = Arc::clone(&self.data_version);
+        let (known, is_untold) = (Arc::clone(&self.data_version), Arc::clone(&self.is_untold));
         Box::pin(async move {
             let changed = self.writer.beside(move |connection| {
                 let version = connection.pragma_query_value(None, "data_version", |row| row.get(0)).map_err(failed)?;
                 let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
-                Ok(known.replace(version).is_some_and(|before| before != version))
+                let is_changed = known.replace(version).is_some_and(|before| before != version);
+                // Between transactions: what was noted is committed, or undone.
+                Ok(is_changed | is_untold.swap(false, Ordering::Relaxed))
             });
             // A new connection counts from anew: the number may be the old one by chance.
             let is_changed = changed.await? | self.writer.was_reopened();

@@ -1,6 +1,8 @@
 //! Projects and who belongs to them in SQLite.
 
 use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use rusqlite::{Connection, Row, params};
 use tombolo_core::{Act, InvitationId, ProjectId, Role, ServerTime, UserId, allows};
@@ -11,6 +13,7 @@ use super::members::{add_member, has_other_owner, has_room_for, put_member, read
 use super::{Sqlite, invitations};
 use crate::columns::{purpose_of, role_of, seq_of};
 use crate::naming::free_slug;
+use crate::told::Told;
 use crate::{
     Answered, Invitation, Invited, Member, MemberAdded, MemberChanged, Message, NewInvitation, NewProject, Project,
     ProjectChange, ProjectOverview, Projects, Reply, Restored, Ruled, StoreError, Who,
@@ -206,14 +209,25 @@ impl Projects for Sqlite {
 }
 
 impl Sqlite {
-    /// Changes who gets in, and tells.
-    pub(super) fn admit<T: Send + 'static>(
+    /// Changes who gets in, and tells if that changed something.
+    ///
+    /// Whoever asked may be gone before the commit, which happens all the same: [`crate::Upkeep::changed_elsewhere`] says
+    /// it then, since nobody else is left to tell.
+    pub(super) fn admit<T: Told + Send + 'static>(
         &self,
         change: impl FnOnce(&Connection) -> Done<T> + Send + 'static,
     ) -> Reply<'_, T> {
         Box::pin(async move {
-            let changed = self.writer.write(change).await?;
-            self.bus.tell(Message::Accounts);
+            let is_untold = Arc::clone(&self.is_untold);
+            let noted = move |connection: &Connection| {
+                let changed = change(connection)?;
+                is_untold.fetch_or(changed.is_told(), Ordering::Relaxed);
+                Ok(changed)
+            };
+            let changed = self.writer.write(noted).await?;
+            if changed.is_told() {
+                self.bus.tell(Message::Accounts);
+            }
             Ok(changed)
         })
     }
