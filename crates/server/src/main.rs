@@ -5,6 +5,7 @@ mod commands;
 mod config;
 mod env;
 mod folder;
+mod listener;
 mod mail;
 mod output;
 mod telemetry;

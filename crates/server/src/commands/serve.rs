@@ -5,9 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use axum::serve::ListenerExt as _;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 use tombolo_core::Env;
@@ -23,6 +22,7 @@ use super::{explain, make_folder, open_store, server_url};
 use crate::config::Config;
 use crate::env::SystemEnv;
 use crate::folder::Lock;
+use crate::listener::{CONNECTIONS_MAX, answer, stopped};
 use crate::mail::{Closing, Postman};
 use crate::{output, telemetry};
 
@@ -83,9 +83,10 @@ async fn serve(config: &Config, store: Arc<dyn Store>) -> anyhow::Result<()> {
         options: options(config),
     }));
     let mut servers = JoinSet::new();
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     for listener in listeners {
         let address = listener.local_addr().context("a listener has no address")?;
-        servers.spawn(answer(listener, router.clone(), stopping.clone()));
+        servers.spawn(answer(listener, router.clone(), places.clone(), stopping.clone()));
         output::say(format_args!("listening on http://{address}"));
         tracing::info!(%address, "listening");
     }
@@ -169,14 +170,6 @@ async fn bind(addresses: &[SocketAddr]) -> anyhow::Result<Vec<TcpListener>> {
     Ok(listeners)
 }
 
-/// Answers what comes in until it is time to stop, then what is under way. May be dropped midway: it is then cut off.
-async fn answer(listener: TcpListener, router: axum::Router, stopping: watch::Receiver<bool>) -> std::io::Result<()> {
-    // A reply is one write: waiting for more to send only delays it.
-    let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
-    let service = router.into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, service).with_graceful_shutdown(stopped(stopping)).await
-}
-
 /// Tells the keyring and the watchers when another process wrote to the database. What failed is tried again at the next
 /// look.
 async fn watch_foreign_commits(
@@ -251,11 +244,6 @@ async fn tick(ticks: &mut tokio::time::Interval, stopping: &mut watch::Receiver<
         _ = ticks.tick() => true,
         () = stopped(stopping.clone()) => false,
     }
-}
-
-async fn stopped(mut stopping: watch::Receiver<bool>) {
-    // The other end is gone only when the server is ending anyway.
-    let _ = stopping.wait_for(|stop| *stop).await;
 }
 
 /// The signals that ask the process to stop. They are caught from the moment this exists.
