@@ -17,11 +17,12 @@ pub(crate) fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[Netwo
     if !is_trusted(client) {
         return client;
     }
-    let values = headers.get_all("x-forwarded-for").into_iter().filter_map(|value| value.to_str().ok());
-    let forwarded: Vec<&str> = values.flat_map(|value| value.split(',')).collect();
-    for text in forwarded.into_iter().rev() {
+    let values = headers.get_all("x-forwarded-for").into_iter();
+    // Item by item: what a client put in front must not hide what a proxy wrote behind it.
+    let forwarded: Vec<&[u8]> = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b',')).collect();
+    for item in forwarded.into_iter().rev() {
         // What does not read was not written by a proxy: whoever handed it over is the client.
-        let Some(address) = parse(text.trim()) else { break };
+        let Some(address) = std::str::from_utf8(item).ok().and_then(|text| parse(text.trim())) else { break };
         client = address;
         if !is_trusted(client) {
             break;
@@ -39,15 +40,19 @@ fn parse(text: &str) -> Option<IpAddr> {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderValue;
+
     use super::*;
 
     #[test]
     fn forwarded_addresses_count_only_from_trusted_proxies() {
         let trusted = [Network::parse("10.0.0.0/8").unwrap(), Network::parse("::1").unwrap()];
-        let check = |peer: &str, forwarded: &[&'static str], expected: &str| {
+        let check = |peer: &str, forwarded: &[&str], expected: &str| {
             let mut headers = HeaderMap::new();
             for value in forwarded {
-                headers.append("x-forwarded-for", value.parse().unwrap());
+                // A byte for each letter, so that a case can hold what is no UTF-8.
+                let bytes: Vec<u8> = value.chars().map(|c| u8::try_from(u32::from(c)).unwrap()).collect();
+                headers.append("x-forwarded-for", HeaderValue::from_bytes(&bytes).unwrap());
             }
             let client = client_address(peer.parse().unwrap(), &headers, &trusted);
             assert_eq!(client, expected.parse::<IpAddr>().unwrap(), "{peer} {forwarded:?}");
@@ -59,6 +64,9 @@ mod tests {
         check("::1", &["198.51.100.1:4711"], "198.51.100.1");
         check("::ffff:10.0.0.1", &["[2001:db8::1]:443"], "2001:db8::1");
         check("10.0.0.1", &["unknown"], "10.0.0.1");
+        check("10.0.0.1", &["\u{ff}, 198.51.100.1"], "198.51.100.1");
+        check("10.0.0.1", &["\u{c3}\u{a9}", "198.51.100.1, 10.0.0.2"], "198.51.100.1");
+        check("10.0.0.1", &["198.51.100.1, \u{ff}, 10.0.0.2"], "10.0.0.2");
         check("10.0.0.1", &[], "10.0.0.1");
     }
 }
