@@ -60,6 +60,10 @@ pub const MEMBERS_MAX: usize = 1_000;
 pub const INVITATIONS_MAX: usize = 1_000;
 /// Keys that one user has for one protocol through sign-ins; the one longest unused goes first.
 pub const KEYS_MAX: usize = 100;
+/// How long a key lets a device in, unless somebody said otherwise: long enough to be forgotten, and not for ever.
+pub const KEY_SPAN: Duration = Duration::from_secs(365 * 24 * 3_600);
+/// How long before its end a key's holder, and whoever lists keys, is told of it: time for a person to sign in again.
+pub const KEY_NOTICE: Duration = Duration::from_secs(30 * 24 * 3_600);
 /// Sign-ins that are remembered, about 500 bytes each. Beyond it the oldest goes.
 pub const SIGN_INS_MAX: usize = 10_000;
 /// Sign-ins of one address that are remembered: somebody else who starts them must not be able to push out the one

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use serde::Serialize;
-use tombolo_core::{Env as _, Name, Purpose, ServerTime};
+use tombolo_core::{Env as _, Name, Purpose, ServerTime, limits};
 use tombolo_service::{Made, NewToken};
 use tombolo_storage::{Credential, User};
 
@@ -16,16 +16,13 @@ use crate::output;
 /// How often a desktop asks for news: what Tickit's own documentation proposes.
 const INTERVAL_SECS: u32 = 300;
 const DAY: Duration = Duration::from_secs(86_400);
-/// How long a key of td lasts: as long as one that a sign-in gives.
-const TD_DAYS: u32 = 365;
-/// From when on a list says that a token ends soon: as the server's replies do.
-const NOTICE: Duration = Duration::from_secs(30 * 86_400);
 
 pub(super) async fn run(desk: &Desk<'_>, args: TokenArgs, how: Answers) -> anyhow::Result<()> {
     if let Some(name) = &args.name {
         let purpose = args.purpose.as_deref().map_or(Ok(Purpose::Tickit), Purpose::parse).context("--for")?;
-        let days = args.expires.or((purpose == Purpose::Td).then_some(TD_DAYS));
-        let wanted = Wanted { name: parse_name("token", name)?, user: args.user, purpose, days };
+        // A key of td lasts as long as one that a sign-in gives.
+        let span = args.expires.map(|days| DAY * days).or((purpose == Purpose::Td).then_some(limits::KEY_SPAN));
+        let wanted = Wanted { name: parse_name("token", name)?, user: args.user, purpose, span };
         return make(desk, wanted, how).await;
     }
     if let Some(name) = &args.revoke {
@@ -39,8 +36,8 @@ struct Wanted {
     name: Name,
     user: Option<String>,
     purpose: Purpose,
-    /// Days until it ends; `None` for never.
-    days: Option<u32>,
+    /// How long until it ends; `None` for never.
+    span: Option<Duration>,
 }
 
 async fn make(desk: &Desk<'_>, wanted: Wanted, how: Answers) -> anyhow::Result<()> {
@@ -54,12 +51,12 @@ async fn make(desk: &Desk<'_>, wanted: Wanted, how: Answers) -> anyhow::Result<(
         expires_at: Option<String>,
     }
     let now = SystemEnv.now();
-    let Wanted { name, user, purpose, days } = wanted;
+    let Wanted { name, user, purpose, span } = wanted;
     let user = desk.user_or_owner(user.as_deref(), now).await?;
     if user.disabled_at.is_some() {
         bail!("the user {} is disabled: a token would open nothing", user.name);
     }
-    let expires_at = days.map(|days| now.plus(DAY * days));
+    let expires_at = span.map(|span| now.plus(span));
     let new = NewToken { user: user.id, name: name.clone(), purpose, expires_at };
     let Made::Token(token) = desk.keyring().make_token(new).await.context("the token could not be made")? else {
         bail!(
@@ -196,7 +193,8 @@ fn show_end(expires_at: Option<ServerTime>, now: ServerTime) -> String {
     if at <= now {
         return format!("{at} (ended)");
     }
-    if left > NOTICE {
+    // As the server's replies do.
+    if left > limits::KEY_NOTICE {
         return at.to_string();
     }
     match left.as_secs().div_ceil(DAY.as_secs()) {

@@ -31,8 +31,6 @@ use crate::metrics::SignInStep;
 const POLL_INTERVAL_S: u64 = 5;
 /// How long a sign-in waits, in seconds.
 const EXPIRES_IN_S: u64 = limits::SIGN_IN_SPAN.as_secs();
-/// How long a device's key lets it in.
-const DEVICE_KEY_SPAN: Duration = Duration::from_secs(365 * 86_400);
 /// How long a page's key does: it lies in a browser.
 const PAGE_KEY_SPAN: Duration = Duration::from_secs(30 * 86_400);
 
@@ -86,7 +84,7 @@ fn note_poll(app: &App, polled: &Polled) {
 
 /// The key that the command line gets.
 fn device_key() -> KeyWish {
-    key("td", DEVICE_KEY_SPAN)
+    key("td", limits::KEY_SPAN)
 }
 
 fn key(name: &'static str, span: Duration) -> KeyWish {
