@@ -135,6 +135,35 @@ macro_rules! text_id {
     };
 }
 
+macro_rules! public_id {
+    ($name:ident, $mark:literal) => {
+        impl $name {
+            /// The id as people and clients see it: a mark and sixteen hexadecimal digits.
+            #[must_use]
+            pub fn public(self) -> String {
+                format!(concat!($mark, "{:016x}"), self.0)
+            }
+
+            /// The id that is seen as `text`; `None` for what [`Self::public`] cannot have written.
+            #[must_use]
+            pub fn parse_public(text: &str) -> Option<Self> {
+                number(text.strip_prefix($mark)?).map(Self)
+            }
+        }
+    };
+}
+
+public_id!(UserId, "u_");
+public_id!(ProjectId, "p_");
+public_id!(CredentialId, "ak_");
+public_id!(InvitationId, "inv_");
+
+fn number(digits: &str) -> Option<i64> {
+    let is_plain = digits.len() == 16 && digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    // Stores give no negative ones, which have digits that are too large to be read.
+    is_plain.then(|| i64::from_str_radix(digits, 16).ok()).flatten()
+}
+
 text_id!(
     /// A user's or a token's name, as people type it.
     Name,
@@ -196,6 +225,28 @@ impl fmt::Display for RecordKey {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn public_ids_are_written_and_read() {
+        let id = ProjectId::new(0x7fff_0000_0000_00ab);
+        assert_eq!(id.public(), "p_7fff0000000000ab");
+        assert_eq!(ProjectId::parse_public("p_7fff0000000000ab"), Some(id));
+        assert_eq!(UserId::new(1).public(), "u_0000000000000001");
+        assert_eq!(CredentialId::new(1).public(), "ak_0000000000000001");
+        assert_eq!(InvitationId::parse_public("inv_0000000000000001"), Some(InvitationId::new(1)));
+        for text in [
+            "",
+            "p_",
+            "p_1",
+            "p_7FFF0000000000AB",
+            "p_ffff0000000000ab",
+            "p_+fff0000000000ab",
+            "7fff0000000000ab",
+            "u_7fff0000000000ab",
+        ] {
+            assert_eq!(ProjectId::parse_public(text), None, "{text}");
+        }
+    }
 
     #[test]
     fn a_name_is_bounded_and_printable() {

@@ -32,7 +32,7 @@ pub(crate) async fn observed(State(app): State<Arc<App>>, request: Request, next
 
 /// Notes in the request's line whose it is, in the form in which td's clients see users.
 pub(crate) fn note_user(user: UserId) {
-    Span::current().record("user", display(format_args!("u_{:016x}", user.get())));
+    Span::current().record("user", display(user.public()));
 }
 
 /// Notes in the request's line which project it is about: an id that was read as one, never the text that came.

@@ -29,7 +29,7 @@ async fn list(desk: &Desk<'_>, how: Answers) -> anyhow::Result<()> {
         deleted_at: Option<String>,
     }
     let item = |ProjectOverview { project, members, changes }| Item {
-        id: write(project.id),
+        id: project.id.public(),
         name: project.name,
         members,
         changes,
@@ -57,7 +57,7 @@ async fn delete(desk: &Desk<'_>, id: ProjectId, how: Answers) -> anyhow::Result<
         id: String,
         deleted: bool,
     }
-    let shown = write(id);
+    let shown = id.public();
     if !desk.store.remove_project(id, SystemEnv.now()).await.map_err(explain)? {
         bail!("there is no project {shown} that is not deleted already; tombolo project list shows all");
     }
@@ -76,7 +76,7 @@ async fn restore(desk: &Desk<'_>, id: ProjectId, how: Answers) -> anyhow::Result
         id: String,
         restored: bool,
     }
-    let (shown, now) = (write(id), SystemEnv.now());
+    let (shown, now) = (id.public(), SystemEnv.now());
     let since = now.minus(limits::PROJECT_KEPT);
     match desk.store.restore_project(id, since, now).await.map_err(explain)? {
         Restored::Done => {}
@@ -97,33 +97,7 @@ const fn days_kept() -> u64 {
     limits::PROJECT_KEPT.as_secs() / (24 * 3_600)
 }
 
-/// A project as td's clients name it: `p_` and sixteen hexadecimal digits.
-fn write(id: ProjectId) -> String {
-    format!("p_{:016x}", id.get())
-}
-
 fn parse(text: &str) -> anyhow::Result<ProjectId> {
-    let number = |digits: &str| {
-        let is_plain = digits.len() == 16 && digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-        is_plain.then(|| i64::from_str_radix(digits, 16).ok()).flatten()
-    };
-    let id = text.strip_prefix("p_").and_then(number);
     let wrong = || format!("\"{text}\" is no project's id, such as p_0123456789abcdef; tombolo project list shows all");
-    id.map(ProjectId::new).with_context(wrong)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ids_are_written_and_read() {
-        assert_eq!(write(ProjectId::new(0x7fff_0000_0000_00ab)), "p_7fff0000000000ab");
-        assert_eq!(parse("p_7fff0000000000ab").unwrap(), ProjectId::new(0x7fff_0000_0000_00ab));
-        for text in
-            ["", "p_", "p_1", "p_7FFF0000000000AB", "p_ffff0000000000ab", "7fff0000000000ab", "p_+fff0000000000ab"]
-        {
-            assert!(parse(text).is_err(), "{text}");
-        }
-    }
+    ProjectId::parse_public(text).with_context(wrong)
 }

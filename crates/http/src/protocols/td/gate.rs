@@ -2,7 +2,6 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::extract::rejection::RawPathParamsRejection;
@@ -10,12 +9,11 @@ use axum::extract::{RawPathParams, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use tombolo_core::Purpose;
+use tombolo_core::{ProjectId, Purpose, limits};
 use tombolo_service::{Access, Caller, Counted, Denial};
 pub(super) use tombolo_service::{AddressClass, KeyClass as Class};
 
 use super::error::TdError;
-use super::ids;
 use super::timestamp::seconds;
 use crate::body::drain;
 use crate::client_address::ClientAddress;
@@ -29,8 +27,6 @@ const RATE_LIMIT_REMAINING: HeaderName = HeaderName::from_static("ratelimit-rema
 const RATE_LIMIT_RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
 const X_KEY_EXPIRES_AT: HeaderName = HeaderName::from_static("x-key-expires-at");
 
-/// How long before its end a key's holder is told of it on each reply: time for a person to sign in again.
-const EXPIRY_NOTICE: Duration = Duration::from_secs(30 * 86_400);
 /// How much of a body is read, and thrown away, of a request that is refused: as much as a push may have, so that its
 /// client gets to read the answer instead of a broken connection.
 const DRAIN_BYTES_MAX: usize = 10 << 20;
@@ -75,7 +71,7 @@ async fn guard(
         }
     };
     say_standing(response.headers_mut(), counted);
-    if let Some(at) = caller.expires_at.filter(|at| at.since(app.env.now()) <= EXPIRY_NOTICE) {
+    if let Some(at) = caller.expires_at.filter(|at| at.since(app.env.now()) <= limits::KEY_NOTICE) {
         response.headers_mut().extend(HeaderValue::try_from(seconds(at)).map(|at| (X_KEY_EXPIRES_AT, at)));
     }
     response
@@ -121,7 +117,7 @@ fn address_of(request: &Request) -> IpAddr {
 
 /// The project that a path names, written anew.
 fn project_of(params: &RawPathParams) -> Option<String> {
-    params.iter().find_map(|(_, text)| ids::read_project(text)).map(ids::write_project)
+    params.iter().find_map(|(_, text)| ProjectId::parse_public(text)).map(ProjectId::public)
 }
 
 async fn refuse(error: TdError, request: Request) -> Response {
@@ -153,6 +149,8 @@ fn say_standing(headers: &mut HeaderMap, counted: Option<Counted>) {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]

@@ -15,7 +15,6 @@ use tombolo_service::{Answered, Caller, Invitation, InvitationStatus, Invited};
 
 use super::error::TdError;
 use super::gate::{self, Class};
-use super::ids;
 use super::members::{self, MemberReply};
 use super::methods::only;
 use super::params::{InvitationParam, ProjectParam};
@@ -57,11 +56,11 @@ impl InvitationReply {
             InvitationStatus::Declined => "declined",
         };
         Self {
-            id: ids::write_invitation(invitation.id),
-            project_id: ids::write_project(invitation.project),
+            id: invitation.id.public(),
+            project_id: invitation.project.public(),
             email: invitation.email,
             role: invitation.role.as_str(),
-            invited_by: ids::write_user(invitation.invited_by),
+            invited_by: invitation.invited_by.public(),
             status,
             created_at: seconds(invitation.created_at),
             expires_at: seconds(invitation.expires_at),

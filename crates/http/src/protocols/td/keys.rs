@@ -13,7 +13,6 @@ use tombolo_service::{Caller, Credential};
 
 use super::error::TdError;
 use super::gate::{self, Class};
-use super::ids;
 use super::methods::only;
 use super::params::KeyParam;
 use super::timestamp::seconds;
@@ -40,7 +39,7 @@ struct KeyReply {
 impl From<Credential> for KeyReply {
     fn from(key: Credential) -> Self {
         Self {
-            id: ids::write_key(key.id),
+            id: key.id.public(),
             name: key.name.to_string(),
             created_at: seconds(key.created_at),
             last_used_at: key.last_used_at.map(seconds),

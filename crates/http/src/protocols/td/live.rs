@@ -15,12 +15,12 @@ use futures_util::stream;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::sync::watch;
+use tombolo_core::ProjectId;
 use tombolo_core::Seq;
 use tombolo_service::{Caller, Entry, FEEDS_PER_KEY_MAX, Feed, Opened};
 
 use super::error::TdError;
 use super::gate::{self, Class};
-use super::ids;
 use crate::App;
 
 /// How often something is said where nothing happens, so that proxies keep the connection, and a reader that is gone is
@@ -40,7 +40,7 @@ async fn events(
     headers: HeaderMap,
 ) -> Result<Response, TdError> {
     let refused = |refusal| TdError::refused(refusal, &id);
-    let project = ids::read_project(&id).ok_or_else(|| refused(tombolo_core::Refusal::NotMember))?;
+    let project = ProjectId::parse_public(&id).ok_or_else(|| refused(tombolo_core::Refusal::NotMember))?;
     let after = last_event_id(&headers)?;
     let feed = match app.feeds.open(caller, project, after).await.map_err(|error| TdError::failed(&error))? {
         Opened::Feed(feed) => feed,

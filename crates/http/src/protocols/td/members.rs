@@ -15,7 +15,6 @@ use tombolo_service::{Caller, Member, MemberAdded, MemberChanged, Who};
 
 use super::error::TdError;
 use super::gate::{self, Class};
-use super::ids;
 use super::methods::only;
 use super::params::{ProjectParam, UserParam};
 use super::timestamp::seconds;
@@ -44,11 +43,11 @@ pub(super) struct MemberReply {
 impl MemberReply {
     pub(super) fn new(project: ProjectId, member: Member) -> Self {
         Self {
-            project_id: ids::write_project(project),
-            user_id: ids::write_user(member.user),
+            project_id: project.public(),
+            user_id: member.user.public(),
             email: member.email.unwrap_or_default(),
             role: member.role.as_str(),
-            invited_by: member.invited_by.map(ids::write_user).unwrap_or_default(),
+            invited_by: member.invited_by.map(UserId::public).unwrap_or_default(),
             created_at: seconds(member.created_at),
         }
     }
@@ -123,7 +122,7 @@ fn who(person: &PersonWire<'_>) -> Result<Who, TdError> {
     match (&*person.email.0, &*person.user_id.0) {
         ("", "") => Err(TdError::bad_request("email or user_id is required")),
         // A number that nobody has, for one that is none.
-        ("", id) => Ok(Who::User(ids::read_user(id).unwrap_or(UserId::new(0)))),
+        ("", id) => Ok(Who::User(UserId::parse_public(id).unwrap_or(UserId::new(0)))),
         _ => email(person).map(Who::Address),
     }
 }

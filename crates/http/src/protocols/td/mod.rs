@@ -6,7 +6,6 @@
 mod auth;
 mod error;
 mod gate;
-mod ids;
 mod invitations;
 mod keys;
 mod limits;

@@ -9,7 +9,7 @@ use tombolo_core::{CredentialId, InvitationId, ProjectId, UserId};
 use tombolo_service::{Ruled, ServiceError};
 
 use super::error::TdError;
-use super::{ids, wire};
+use super::wire;
 
 /// The project that a path names, as `{id}`.
 #[derive(Clone, Debug)]
@@ -35,7 +35,7 @@ impl<S: Send + Sync> FromRequestParts<S> for ProjectParam {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, TdError> {
         let text = param(parts, state, "id").await;
-        let id = ids::read_project(&text).unwrap_or(ProjectId::new(0));
+        let id = ProjectId::parse_public(&text).unwrap_or(ProjectId::new(0));
         Ok(Self { id, text: wire::echo(&text) })
     }
 }
@@ -61,21 +61,21 @@ param!(
     /// The member that a path names, as `{user}`.
     UserParam,
     UserId,
-    ids::read_user,
+    UserId::parse_public,
     "user"
 );
 param!(
     /// The invitation that a path names, as `{invitation}`.
     InvitationParam,
     InvitationId,
-    ids::read_invitation,
+    InvitationId::parse_public,
     "invitation"
 );
 param!(
     /// The key that a path names, as `{key}`.
     KeyParam,
     CredentialId,
-    ids::read_key,
+    CredentialId::parse_public,
     "key"
 );
 

@@ -16,11 +16,11 @@ use tombolo_service::{Caller, Project, ProjectChange, ProjectDraft};
 
 use super::error::TdError;
 use super::gate::{self, Class};
+use super::limits;
 use super::methods::only;
 use super::params::ProjectParam;
 use super::timestamp::seconds;
 use super::wire::{self, ProjectWire};
-use super::{ids, limits};
 use crate::App;
 
 pub(super) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
@@ -46,7 +46,7 @@ struct ProjectReply {
 impl From<Project> for ProjectReply {
     fn from(project: Project) -> Self {
         Self {
-            id: ids::write_project(project.id),
+            id: project.id.public(),
             name: project.name,
             description: project.description,
             slug: project.slug,
@@ -146,7 +146,7 @@ fn slug(name: &str, id: ProjectId) -> String {
     let name = name.to_lowercase();
     let words = name.split(|letter: char| !matches!(letter, 'a'..='z' | '0'..='9')).filter(|word| !word.is_empty());
     let slug = words.collect::<Vec<_>>().join("-");
-    if slug.is_empty() { ids::write_project(id) } else { slug }
+    if slug.is_empty() { id.public() } else { slug }
 }
 
 #[cfg(test)]

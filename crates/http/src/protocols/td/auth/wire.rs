@@ -12,7 +12,6 @@ use tombolo_service::{GrantedKey, SecretHash};
 
 use crate::body::{BodyError, read_body};
 use crate::protocols::td::error::TdError;
-use crate::protocols::td::ids::write_user;
 
 /// A body or a form of a sign-in: an address and some codes take a few hundred bytes.
 const BODY_BYTES_MAX: usize = 16 * 1024;
@@ -83,7 +82,7 @@ pub(super) fn complete(key: &GrantedKey) -> Response {
     answer(&json!({
         "status": "complete",
         "api_key": key.token.secret().reveal(),
-        "user_id": write_user(key.user),
+        "user_id": key.user.public(),
         "email": key.email.as_str(),
         "expires_at": seconds(key.expires_at),
     }))
