@@ -172,8 +172,8 @@ fn who_never_signed_in_is_pending() {
 #[test]
 fn projects_are_listed_deleted_and_restored() {
     let folder = Folder::new();
-    assert!(folder.ok(&["project", "list"]).contains("no projects yet"));
     folder.ok(&["user", "add", "ann"]);
+    assert!(folder.ok(&["project", "list"]).contains("no projects yet"));
     folder.sql(
         "INSERT INTO projects VALUES (171, 'td', 'App\u{7}', '', 'app', 1, 5, 5, NULL), (172, 'td', 'Old', '', 'old', 1, 6, 6, 6);
          INSERT INTO memberships VALUES (171, 1, 'owner', NULL, 5);
@@ -217,9 +217,24 @@ fn an_unknown_key_stops_every_command() {
 }
 
 #[test]
-fn what_has_no_database_is_not_called_sound() {
+fn what_has_no_database_is_not_called_sound_or_empty() {
     let folder = Folder::new();
-    assert!(folder.refused(&["check"]).contains("no database"));
+    for command in [
+        &["check"][..],
+        &["token", "--list"],
+        &["token", "--revoke", "laptop"],
+        &["user", "list"],
+        &["user", "disable", "ann"],
+        &["login", "list"],
+        &["login", "approve", "K7WQM3RT"],
+        &["project", "list"],
+        &["project", "restore", "p_00000000000000ab"],
+        &["refused"],
+    ] {
+        let complaint = folder.refused(command);
+        assert!(complaint.contains("there is no database") && complaint.contains("--data"), "{command:?}: {complaint}");
+        assert!(!folder.0.exists(), "{command:?} made something");
+    }
     folder.ok(&["init"]);
     assert_eq!(folder.json(&["check"])["ok"], true);
     assert_eq!(folder.json(&["refused"]), serde_json::json!([]));

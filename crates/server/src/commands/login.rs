@@ -12,7 +12,7 @@ use crate::cli::LoginCommand;
 use crate::env::SystemEnv;
 use crate::output;
 
-pub(super) async fn run(desk: &Desk<'_>, command: LoginCommand, how: Answers) -> anyhow::Result<()> {
+pub(super) async fn run(desk: &Desk<'_>, command: LoginCommand, place: &str, how: Answers) -> anyhow::Result<()> {
     let store: Arc<dyn SignIns> = desk.store.clone();
     // What the owner approves is mailed to nobody.
     let options = AdmissionOptions {
@@ -22,12 +22,12 @@ pub(super) async fn run(desk: &Desk<'_>, command: LoginCommand, how: Answers) ->
     };
     let admissions = Admissions::new(store, Arc::new(SystemEnv), Outbox::closed(), options);
     match command {
-        LoginCommand::List => list(&admissions, how).await,
+        LoginCommand::List => list(&admissions, place, how).await,
         LoginCommand::Approve { code } => approve(&admissions, &code, how).await,
     }
 }
 
-async fn list(admissions: &Admissions, how: Answers) -> anyhow::Result<()> {
+async fn list(admissions: &Admissions, place: &str, how: Answers) -> anyhow::Result<()> {
     #[derive(Serialize)]
     struct Item {
         code: String,
@@ -58,7 +58,7 @@ async fn list(admissions: &Admissions, how: Answers) -> anyhow::Result<()> {
     let rows: Vec<_> = items.into_iter().map(row).collect();
     output::say_table(["CODE", "E-MAIL", "DEVICE", "ASKED", "ENDS"], &rows, "Nobody waits to sign in.");
     if !rows.is_empty() {
-        output::remark("Approve one that you know of with: tombolo login approve CODE");
+        output::remark(format_args!("Approve one that you know of with: tombolo login approve{place} CODE"));
     }
     Ok(())
 }

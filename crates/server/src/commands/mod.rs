@@ -20,7 +20,7 @@ use tombolo_storage::postgres::{self, Postgres};
 use tombolo_storage::sqlite::{Role, Sqlite};
 use tombolo_storage::{Accounts, Store, StoreError, User};
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, Global, UserCommand};
 use crate::config::{Config, Database, Environment};
 use crate::env::SystemEnv;
 use crate::folder;
@@ -36,20 +36,41 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
     let listen = if let Command::Serve(args) = &cli.command { args.listen.as_slice() } else { &[] };
     let config = Config::load(&Environment::of_process(), &cli.global.overrides(listen))?;
     let how = Answers { json: cli.global.json };
+    if needs_database(&cli.command) && config.database().file().is_some_and(|file| !file.exists()) {
+        bail!("there is no database {}; --data says where to look", config.database());
+    }
     match cli.command {
         Command::Init => init::run(&config, how),
         Command::Serve(_) => serve::run(&config),
         Command::Token(args) => on_store(&config, async |desk| token::run(desk, args, how).await),
         Command::User { command } => on_store(&config, async |desk| user::run(desk, command, how).await),
-        Command::Login { command } => on_store(&config, async |desk| login::run(desk, command, how).await),
+        Command::Login { command } => {
+            on_store(&config, async |desk| login::run(desk, command, &place(&cli.global, &config), how).await)
+        }
         Command::Project { command } => on_store(&config, async |desk| project::run(desk, command, how).await),
         Command::Refused { user } => on_store(&config, async |desk| refused::run(desk, user, how).await),
-        Command::Check if config.database().file().is_some_and(|file| !file.exists()) => {
-            bail!("there is no database {}; --data says where to look", config.database())
-        }
         Command::Check => on_store(&config, async |desk| check::run(desk, how).await),
         Command::Migrate(args) => migrate::run(&config, &args, how),
     }
+}
+
+/// Whether a command is about what is there already. The others make the database, as the server does.
+fn needs_database(command: &Command) -> bool {
+    match command {
+        Command::Init | Command::Serve(_) | Command::Migrate(_) => false,
+        Command::Token(args) => args.name.is_none(),
+        Command::User { command } => !matches!(command, UserCommand::Add { .. }),
+        Command::Login { .. } | Command::Project { .. } | Command::Refused { .. } | Command::Check => true,
+    }
+}
+
+/// The flags that lead the next command to the same database: those that were given, each after a space. A database is
+/// named without its password.
+fn place(global: &Global, config: &Config) -> String {
+    let data = global.data.iter().map(|folder| ("--data", folder.display().to_string()));
+    let database = global.database.iter().map(|_| ("--database", config.database().to_string()));
+    let file = global.config.iter().map(|file| ("--config", file.display().to_string()));
+    data.chain(database).chain(file).map(|(flag, value)| format!(" {flag} {}", pasted(&value))).collect()
 }
 
 /// How the operator wants to be answered.
@@ -64,7 +85,7 @@ struct Desk<'a> {
     store: Arc<dyn Store>,
 }
 
-/// Opens the store, works on it, and closes it. The first command makes folder and database, as the server does.
+/// Opens the store, works on it, and closes it. Where there is none, folder and database are made, as the server does.
 fn on_store(config: &Config, work: impl AsyncFnOnce(&Desk<'_>) -> anyhow::Result<()>) -> anyhow::Result<()> {
     crate::telemetry::start(config.log);
     make_folder(config)?;
@@ -135,8 +156,14 @@ fn parse_name(what: &str, text: &str) -> anyhow::Result<Name> {
 
 /// A name as it can be pasted into a shell.
 fn quoted(name: &Name) -> String {
-    let is_plain = name.as_str().bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.@".contains(&byte));
-    if is_plain { name.to_string() } else { format!("'{}'", name.as_str().replace('\'', r"'\''")) }
+    pasted(name.as_str())
+}
+
+/// A text as it can be pasted into a shell.
+fn pasted(text: &str) -> String {
+    let is_plain =
+        !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.@/".contains(&byte));
+    if is_plain { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
 /// What devices should be told: the public URL, else the `first` address listened on, as far as it says anything.

@@ -252,6 +252,9 @@ fn without_mail_the_owner_approves_on_the_command_line() {
     assert_eq!(names, ["code", "created_at", "device", "email", "expires_at", "flow"]);
     assert_eq!((&listed[0]["email"], &listed[0]["device"]), (&json!("ann@example.test"), &json!("td-cli@laptop")));
     assert_eq!((&listed[0]["flow"], &listed[1]["flow"]), (&json!("device"), &json!("code")));
+    let hint = String::from_utf8(served.install.run(&["login", "list"]).stderr).unwrap();
+    let data = served.install.data().display();
+    assert!(hint.contains(&format!("tombolo login approve --data {data} CODE")), "{hint}");
     let code = listed[0]["code"].as_str().unwrap();
     served.logged(&["a sign-in began", code]);
     let typed = format!("{}-{}", &code[..4].to_lowercase(), &code[4..]);
