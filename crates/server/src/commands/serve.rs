@@ -90,6 +90,11 @@ async fn serve(config: &Config, store: Arc<dyn Store>) -> anyhow::Result<()> {
         output::say(format_args!("listening on http://{address}"));
         tracing::info!(%address, "listening");
     }
+    if config.protocols.td && config.mail.smtp_url.is_none() {
+        let how = "no mail server: approve sign-ins of td with: tombolo login list";
+        output::say(how);
+        tracing::info!("{how}");
+    }
     let mut keepers = JoinSet::new();
     keepers.spawn(watch_foreign_commits(store.clone(), keyring.clone(), watchers.clone(), changes, stopping.clone()));
     keepers.spawn(hear_what_grew(watchers.clone(), stopping.clone()));

@@ -241,6 +241,7 @@ fn what_a_device_calls_itself_stays_text() {
 #[test]
 fn without_mail_the_owner_approves_on_the_command_line() {
     let served = without_mail();
+    served.logged(&["no mail server", "tombolo login list"]);
     let device_code = start_device(&served, "ann@example.test");
     let (legacy_code, user_code) = start_code(&served, "new@example.test");
     let page = enter(&served, &user_code);
