@@ -83,6 +83,10 @@ pub enum LimitClass {
     Pull,
     /// Too much else of a key.
     Other,
+    /// Too many streams of events open of a key.
+    Stream,
+    /// Too many invitations mailed of a user, or to an address.
+    Invitation,
     /// Too many wrong keys of an address.
     WrongKey,
 }
@@ -309,8 +313,8 @@ impl Metrics {
         for fate in [MailFate::Sent, MailFate::Failed, MailFate::Dropped] {
             drop(self.mails.get_or_create(&fate.labels()));
         }
-        use LimitClass::{Auth, Other, Poll, Pull, Push, WrongKey};
-        for class in [Auth, Poll, Push, Pull, Other, WrongKey] {
+        use LimitClass::{Auth, Invitation, Other, Poll, Pull, Push, Stream, WrongKey};
+        for class in [Auth, Poll, Push, Pull, Other, Stream, Invitation, WrongKey] {
             drop(self.limited.get_or_create(&class.labels()));
         }
     }
@@ -493,6 +497,8 @@ impl LimitClass {
             Self::Push => "push",
             Self::Pull => "pull",
             Self::Other => "other",
+            Self::Stream => "stream",
+            Self::Invitation => "invitation",
             Self::WrongKey => "wrong_key",
         };
         ClassLabels { class }

@@ -31,6 +31,15 @@ impl AccessChanges {
 pub struct AccessListener(watch::Receiver<u64>);
 
 impl AccessListener {
+    /// Whether something was changed since this, or [`Self::changed`], last said so.
+    pub fn has_changed(&mut self) -> bool {
+        let has_changed = self.0.has_changed().unwrap_or(false);
+        if has_changed {
+            self.0.mark_unchanged();
+        }
+        has_changed
+    }
+
     /// Waits for the next change; several that came since the last call are one. May be dropped midway: nothing is
     /// lost by it.
     pub async fn changed(&mut self) {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tombolo_core::{Act, CredentialId, Env, ProjectId, Refusal, Seq};
+use tombolo_core::{Act, CredentialId, Env, ProjectId, Refusal, Seq, ServerTime};
 use tombolo_storage::{Entry, PageBounds, Project, Ruled, Store};
 
 use crate::access_changes::{AccessChanges, AccessListener};
@@ -57,8 +57,12 @@ impl Feeds {
         let watcher = self.watchers.watch(project.space()).await?;
         let head = watcher.seen();
         let (store, env) = (self.store.clone(), self.env.clone());
-        let sent = after.unwrap_or(head);
-        let feed = Feed { store, env, caller, project, watcher, changes, head, sent, _seat: seat };
+        // A log that is shorter than the reader remembers was brought back from a backup.
+        let is_beyond = after.is_some_and(|after| after > head);
+        let sent = after.unwrap_or(head).min(head);
+        let is_in_doubt = true;
+        let feed =
+            Feed { store, env, caller, project, watcher, changes, is_in_doubt, head, sent, is_beyond, _seat: seat };
         Ok(Opened::Feed(Box::new(feed)))
     }
 }
@@ -72,16 +76,20 @@ pub struct Feed {
     project: Project,
     watcher: Watcher,
     changes: AccessListener,
+    /// Whether something was changed since it was last asked whether the caller may read on.
+    is_in_doubt: bool,
     /// How far the log goes at least.
     head: Seq,
     /// What the reader was given last.
     sent: Seq,
+    is_beyond: bool,
     _seat: Seat,
 }
 
 impl Feed {
     /// The next entries, never none; `None` when the feed has ended: the caller may not read the project any more, or
-    /// the database is another one. May be dropped midway: nothing is lost by it.
+    /// the database is another one. That the caller's key ends is seen when this begins: whoever waits for it asks anew
+    /// at [`Self::expires_at`]. May be dropped midway: nothing is lost by it.
     ///
     /// # Errors
     /// [`ServiceError::Store`]; it may be asked again.
@@ -89,6 +97,14 @@ impl Feed {
         loop {
             if self.caller.expires_at.is_some_and(|at| at <= self.env.now()) {
                 return Ok(None);
+            }
+            // Before every page: a reader with much before him may not read on either.
+            self.is_in_doubt |= self.changes.has_changed();
+            if self.is_in_doubt {
+                if !self.may_go_on().await? {
+                    return Ok(None);
+                }
+                self.is_in_doubt = false;
             }
             if self.sent < self.head {
                 let page = self.store.entries(self.project.space(), self.sent, PAGE).await?;
@@ -99,15 +115,27 @@ impl Feed {
                 self.head = page.head;
             }
             tokio::select! {
+                biased;
+                () = self.changes.changed() => self.is_in_doubt = true,
                 head = self.watcher.changed() => match head {
                     Some(head) => self.head = head,
                     None => return Ok(None),
                 },
-                () = self.changes.changed() => if !self.may_go_on().await? {
-                    return Ok(None);
-                },
             }
         }
+    }
+
+    /// Whether the reader asked for what comes after a place that the log does not reach: it begins at the log's end,
+    /// and what the reader knows is not what is there.
+    #[must_use]
+    pub const fn is_beyond(&self) -> bool {
+        self.is_beyond
+    }
+
+    /// When the caller's key ends, and the feed with it.
+    #[must_use]
+    pub const fn expires_at(&self) -> Option<ServerTime> {
+        self.caller.expires_at
     }
 
     /// What the reader was given last, or where it began.

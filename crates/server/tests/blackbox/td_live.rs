@@ -53,6 +53,26 @@ fn who_comes_back_is_told_what_he_missed() {
 }
 
 #[test]
+fn who_remembers_more_than_there_is_is_told_to_begin_anew() {
+    let (served, ada, bob, project, _) = team();
+    ada.push(&served, &project, &[event(1, "td-1", "Before the backup")]);
+    let stream = bob.stream(&served, &project, Some("9000"));
+    let (id, data) = next(&stream);
+    assert_eq!((id.as_str(), &data["type"], &data["change_token"]), ("1", &json!("refresh"), &json!("1")));
+    ada.push(&served, &project, &[event(2, "td-2", "After it")]);
+    let (id, data) = next(&stream);
+    assert_eq!((id.as_str(), &data["issue_id"]), ("2", &json!("td-2")));
+}
+
+#[test]
+fn a_stream_takes_no_other_method() {
+    let (served, ada, _, project, _) = team();
+    let response = ada.send(&served, "POST", &format!("/v1/projects/{project}/events"), &Value::Null);
+    assert_eq!((response.status, response.header("allow")), (405, Some("GET, HEAD, OPTIONS")));
+    assert_eq!(response.json()["error"]["code"], "method_not_allowed");
+}
+
+#[test]
 fn a_stream_ends_when_its_reader_is_removed() {
     let (served, ada, bob, project, id) = team();
     let stream = bob.stream(&served, &project, None);

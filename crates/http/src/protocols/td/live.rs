@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
@@ -15,20 +15,25 @@ use futures_util::stream;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::sync::watch;
-use tombolo_core::ProjectId;
-use tombolo_core::Seq;
+use tokio::time::sleep;
+use tombolo_core::{Env, Seq, ServerTime};
 use tombolo_service::{Caller, Entry, FEEDS_PER_KEY_MAX, Feed, Opened};
 
 use super::error::TdError;
 use super::gate::{self, Class};
+use super::methods::only;
+use super::params::ProjectParam;
 use crate::App;
+use crate::metrics::LimitClass;
 
 /// How often something is said where nothing happens, so that proxies keep the connection, and a reader that is gone is
 /// noticed.
 const PING_EVERY: Duration = Duration::from_secs(15);
+/// How long it is waited at a time for a key's end: the machine's clock may be set meanwhile.
+const EXPIRY_LOOK: Duration = Duration::from_secs(60);
 
 pub(super) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
-    let routes = Router::new().route("/v1/projects/{id}/events", get(events));
+    let routes = Router::new().route("/v1/projects/{id}/events", only(get(events), "GET, HEAD, OPTIONS"));
     gate::guarded(routes, app, Class::Other)
 }
 
@@ -36,21 +41,24 @@ pub(super) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
 async fn events(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
-    Path(id): Path<String>,
+    project: ProjectParam,
     headers: HeaderMap,
 ) -> Result<Response, TdError> {
-    let refused = |refusal| TdError::refused(refusal, &id);
-    let project = ProjectId::parse_public(&id).ok_or_else(|| refused(tombolo_core::Refusal::NotMember))?;
     let after = last_event_id(&headers)?;
-    let feed = match app.feeds.open(caller, project, after).await.map_err(|error| TdError::failed(&error))? {
+    let feed = match app.feeds.open(caller, project.id, after).await.map_err(|error| TdError::failed(&error))? {
         Opened::Feed(feed) => feed,
-        Opened::Refused(refusal) => return Err(refused(refusal)),
+        Opened::Refused(refusal) => return project.ruled(Ok(Err(refusal))),
         Opened::TooMany => {
+            app.metrics.limited(LimitClass::Stream);
             let message = format!("this key has {FEEDS_PER_KEY_MAX} event streams open: close one");
             return Err(TdError::too_many(message, PING_EVERY));
         }
     };
-    let live = Live { feed, waiting: VecDeque::new(), stopping: app.stopping.clone() };
+    let mut waiting = VecDeque::new();
+    if feed.is_beyond() {
+        waiting.push_back(told(feed.sent(), app.env.now(), ("refresh", None)));
+    }
+    let live = Live { feed, waiting, stopping: app.stopping.clone(), env: Arc::clone(&app.env) };
     let events = stream::unfold(live, |mut live| async move { Some((Ok::<_, Infallible>(live.next().await?), live)) });
     let mut response = Sse::new(events).keep_alive(KeepAlive::new().interval(PING_EVERY).text("ping")).into_response();
     // Proxies that buffer would hold the events back.
@@ -71,6 +79,7 @@ struct Live {
     feed: Box<Feed>,
     waiting: VecDeque<Event>,
     stopping: watch::Receiver<bool>,
+    env: Arc<dyn Env>,
 }
 
 impl Live {
@@ -80,8 +89,12 @@ impl Live {
             if let Some(event) = self.waiting.pop_front() {
                 return Some(event);
             }
+            let expires_at = self.feed.expires_at();
+            let left = expires_at.map_or(EXPIRY_LOOK, |at| at.since(self.env.now()).min(EXPIRY_LOOK));
             let entries = tokio::select! {
                 entries = self.feed.next() => entries,
+                // It sees by itself, and at once, that its reader's key has ended.
+                () = sleep(left) => continue,
                 _ = self.stopping.wait_for(|stop| *stop) => return None,
             };
             match entries {
@@ -125,17 +138,20 @@ struct Belongs {
 }
 
 fn event(entry: &Entry) -> Event {
-    let (kind, issue) = describe(&entry.payload);
+    told(entry.seq, entry.committed_at, describe(&entry.payload))
+}
+
+fn told(seq: Seq, at: ServerTime, (kind, issue): (&'static str, Option<String>)) -> Event {
     let mut data = serde_json::json!({
         "type": kind,
-        "change_token": entry.seq.to_string(),
-        "timestamp": entry.committed_at.to_string(),
+        "change_token": seq.to_string(),
+        "timestamp": at.to_string(),
     });
     if let Some(issue) = issue {
         data["issue_id"] = issue.into();
     }
     // JSON holds no line break, so neither can fail.
-    Event::default().id(entry.seq.to_string()).event(kind).data(data.to_string())
+    Event::default().id(seq.to_string()).event(kind).data(data.to_string())
 }
 
 /// What happened, in the words of td's own web client, and to which issue.
