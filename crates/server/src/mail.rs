@@ -8,10 +8,10 @@ use lettre::message::header::{ContentType, Header, HeaderName, HeaderValue};
 use lettre::message::{Mailbox, Message};
 use lettre::transport::smtp;
 use lettre::{Address, AsyncSmtpTransport, AsyncTransport as _, Tokio1Executor};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
-use tombolo_core::Env as _;
+use tombolo_core::{Env as _, limits};
 use tombolo_http::{MailFate, Metrics};
 use tombolo_service::{Mail, OutgoingMail};
 
@@ -24,7 +24,8 @@ const TRY_MAX: Duration = Duration::from_secs(30);
 /// What is waited for after a try that failed: a server that restarts, then one that makes strangers come twice. After
 /// the last one the mail is given up; everything together stays far below the 15 minutes of a sign-in.
 const WAITS: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(120)];
-/// Mails that are under way at once: one slow recipient's server must not hold up the others.
+/// Mails that are spoken of with a mail server at once: one that is slow must not hold up all others. Those that were
+/// put off, and wait for their next try, hold up nobody; there may be [`limits::MAILS_WAITING_MAX`] of them.
 const UNDER_WAY_MAX: usize = 8;
 
 /// Brings mails to a mail server.
@@ -32,6 +33,7 @@ pub(crate) struct Postman {
     transport: AsyncSmtpTransport<Tokio1Executor>,
     from: Mailbox,
     metrics: Arc<Metrics>,
+    turns: Semaphore,
 }
 
 /// When to hurry, and when to end.
@@ -66,7 +68,8 @@ impl Postman {
         }
         let builder = AsyncSmtpTransport::<Tokio1Executor>::from_url(url.reveal());
         let builder = builder.context("mail.smtp_url cannot be used")?.timeout(Some(TRY_MAX));
-        Ok(Some(Self { transport: builder.build(), from: from.0.clone(), metrics: metrics.clone() }))
+        let turns = Semaphore::new(UNDER_WAY_MAX);
+        Ok(Some(Self { transport: builder.build(), from: from.0.clone(), metrics: metrics.clone(), turns }))
     }
 
     /// Brings what comes until nothing more does. May be dropped midway: what was not sent is lost then.
@@ -76,7 +79,7 @@ impl Postman {
         let mut is_open = true;
         loop {
             tokio::select! {
-                mail = mails.next(), if under_way.len() < UNDER_WAY_MAX => match mail {
+                mail = mails.next(), if under_way.len() < limits::MAILS_WAITING_MAX => match mail {
                     Some(mail) => {
                         let (postman, stopping) = (postman.clone(), closing.stopping.clone());
                         under_way.spawn(async move {
@@ -103,6 +106,8 @@ impl Postman {
         };
         let (mut tries, mut waits) = (0, WAITS.iter());
         loop {
+            // Given back before it waits for another try.
+            let turn = self.turns.acquire().await.expect("nobody closes it");
             tries += 1;
             if mail.until <= SystemEnv.now() {
                 return given_up(tries, "what it offers has ended");
@@ -115,6 +120,7 @@ impl Postman {
                 Err(Failure::Final(why)) => return given_up(tries, &why),
                 Err(Failure::Passing(why)) => why,
             };
+            drop(turn);
             let Some(wait) = waits.next() else { return given_up(tries, &why) };
             tracing::warn!(tries, why, again_s = wait.as_secs(), "a mail could not be sent yet");
             tokio::select! {

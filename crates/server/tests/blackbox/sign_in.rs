@@ -378,6 +378,20 @@ fn a_mail_that_is_put_off_is_sent_again() {
 }
 
 #[test]
+fn mails_that_are_put_off_hold_up_no_other() {
+    let smtp = SmtpServer::start(Manner::PutsOff(u32::MAX));
+    let served = with_mail(&smtp.url()).set("allow_signup=true").set("rate_limit.auth=0").serve();
+    for n in 0..12 {
+        start_device(&served, &format!("slow{n}@example.test"));
+    }
+    // Each was tried twice, and waits for two minutes now.
+    smtp.turned_away(24);
+    smtp.behave(Manner::Takes);
+    start_device(&served, "ann@example.test");
+    assert_eq!(smtp.arrived(1).to, ["ann@example.test"]);
+}
+
+#[test]
 fn a_server_that_stops_sends_what_waits_and_waits_for_no_silence() {
     let smtp = SmtpServer::start(Manner::PutsOff(1));
     let mut served = with_mail(&smtp.url()).serve();
