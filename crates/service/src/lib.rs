@@ -16,6 +16,7 @@ mod feeds;
 mod journal;
 mod keyring;
 mod keys;
+mod label;
 mod outbox;
 mod password;
 mod projects;

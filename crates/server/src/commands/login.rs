@@ -1,5 +1,6 @@
 //! `tombolo login`
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
@@ -49,16 +50,27 @@ async fn list(admissions: &Admissions, place: &str, how: Answers) -> anyhow::Res
         created_at: request.created_at.to_string(),
         expires_at: request.expires_at.to_string(),
     };
-    let waiting = admissions.waiting().await.context("the sign-ins could not be read")?;
+    let mut waiting = admissions.waiting().await.context("the sign-ins could not be read")?;
+    // The newest is the one that somebody waits for.
+    waiting.sort_by_key(|request| Reverse(request.created_at));
     let items: Vec<Item> = waiting.into_iter().map(item).collect();
     if how.json {
         return output::say_json(&items);
     }
-    let row = |item: Item| [item.code, item.email, item.device, item.created_at, item.expires_at];
+    let or_dash = |text: String| if text.is_empty() { "-".to_owned() } else { text };
+    // A date and a time of fixed width; below the second there is nothing for people.
+    let seconds = |time: &str| format!("{}Z", time.get(..19).unwrap_or(time));
+    let row = |item: Item| {
+        let (asked, ends) = (seconds(&item.created_at), seconds(&item.expires_at));
+        [item.code, item.email, or_dash(item.device), asked, ends]
+    };
     let rows: Vec<_> = items.into_iter().map(row).collect();
     output::say_table(["CODE", "E-MAIL", "DEVICE", "ASKED", "ENDS"], &rows, "Nobody waits to sign in.");
     if !rows.is_empty() {
-        output::remark(format_args!("Approve one that you know of with: tombolo login approve{place} CODE"));
+        output::remark(
+            "Approve one that you know of with: tombolo login approve CODE\n\
+             The code that an older device shows is taken there, too.",
+        );
     }
     Ok(())
 }

@@ -251,13 +251,14 @@ fn without_mail_the_owner_approves_on_the_command_line() {
     let mut names: Vec<&str> = listed[0].as_object().unwrap().keys().map(String::as_str).collect();
     names.sort_unstable();
     assert_eq!(names, ["code", "created_at", "device", "email", "expires_at", "flow"]);
-    assert_eq!((&listed[0]["email"], &listed[0]["device"]), (&json!("ann@example.test"), &json!("td-cli@laptop")));
-    assert_eq!((&listed[0]["flow"], &listed[1]["flow"]), (&json!("device"), &json!("code")));
-    let hint = String::from_utf8(served.install.run(&["login", "list"]).stderr).unwrap();
-    let data = served.install.data().display();
-    assert!(hint.contains(&format!("tombolo login approve --data {data} CODE")), "{hint}");
-    let code = listed[0]["code"].as_str().unwrap();
-    served.logged(&["a sign-in began", code]);
+    assert_eq!((&listed[1]["email"], &listed[1]["device"]), (&json!("ann@example.test"), &json!("td-cli@laptop")));
+    assert_eq!((&listed[0]["flow"], &listed[1]["flow"]), (&json!("code"), &json!("device")), "newest first");
+    let table = served.install.ok(&["login", "list"]);
+    let newest: Vec<&str> = table.lines().nth(1).unwrap().split_whitespace().collect();
+    assert_eq!(newest[2], "-", "{table}");
+    assert!(newest[3].len() == 20 && newest[3].ends_with('Z'), "{table}");
+    let code = listed[1]["code"].as_str().unwrap();
+    served.logged(&["a sign-in began", &format!("tombolo login approve {code}")]);
     let typed = format!("{}-{}", &code[..4].to_lowercase(), &code[4..]);
     let approved = served.install.json(&["login", "approve", &typed]);
     assert_eq!((&approved["approved"], &approved["is_new"]), (&json!(true), &json!(false)));
@@ -318,6 +319,9 @@ fn known_and_unknown_addresses_cannot_be_told_apart() {
     };
     let (known, unknown) = (tell("ann@example.test"), tell("eve@example.test"));
     assert_eq!(known, unknown);
+    // Only the owner's log tells them apart.
+    served.logged(&["a sign-in began", "queued"]);
+    served.logged(&["a sign-in began", "no account"]);
     // A server that stops sends what waits: after that nothing more comes.
     assert!(served.terminate().success());
     let to: Vec<String> = smtp.mails().into_iter().flat_map(|mail| mail.to).collect();

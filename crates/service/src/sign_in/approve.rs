@@ -87,7 +87,8 @@ impl Admissions {
         }
         let asked = Asked::of(&sign_in, typed);
         let letter = |token: &LinkToken| letters::approve_device(self.base_url(), &self.approval_link(token), &asked);
-        self.mail_link(sign_in.id, &sign_in.email, letter).await?;
+        let mail = self.mail_link(sign_in.id, &sign_in.email, letter).await?;
+        tracing::info!(request = sign_in.request, mail, "a sign-in's code was typed");
         Ok(CodeEntered::Mailed)
     }
 

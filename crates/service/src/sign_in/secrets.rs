@@ -1,7 +1,7 @@
 //! What a sign-in is found and proved by. The store gets hashes only.
 
 use sha2::{Digest as _, Sha256};
-use tombolo_core::{Env, FriendlyCode, Secret, limits};
+use tombolo_core::{Env, FriendlyCode, Secret};
 use tombolo_storage::SecretHash;
 
 use crate::ServiceError;
@@ -63,27 +63,6 @@ pub(super) fn is_hex(text: &str, digits: usize) -> bool {
     text.len() == digits && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// What a device calls itself, as it may stand in a mail, a list, and the name of its key; empty when nothing is left.
-///
-/// It reaches a mailbox whose owner may not have asked for it, so it can be neither lines nor a link, and what changes
-/// the direction of text, or is not seen, is left out.
-pub(super) fn device_label(text: &str) -> String {
-    let is_shown = |c: &char| {
-        let is_formatting = matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}');
-        !c.is_control() && !is_formatting
-    };
-    let mut label = String::new();
-    for shown in text.trim().chars().filter(is_shown) {
-        let shown = if matches!(shown, '/' | '\\' | ':' | '<' | '>') { '-' } else { shown };
-        if label.len() + shown.len_utf8() > limits::DEVICE_BYTES_MAX {
-            break;
-        }
-        label.push(shown);
-    }
-    label.trim().to_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,20 +83,5 @@ mod tests {
         ] {
             assert!(LinkToken::parse(&text).is_none(), "{text}");
         }
-    }
-
-    #[test]
-    fn what_a_device_may_call_itself() {
-        let check = |text: &str, expected: &str| assert_eq!(device_label(text), expected, "{text:?}");
-        check("td-cli@laptop", "td-cli@laptop");
-        check("  Großmutters Telefon ", "Großmutters Telefon");
-        check("a\r\nBcc: all@example.org", "aBcc- all@example.org");
-        check("see https://evil.example/now", "see https---evil.example-now");
-        check("\u{202e}abc\u{200b}\0", "abc");
-        check("", "");
-        check("\r\n", "");
-        check(&"x".repeat(1_000), &"x".repeat(100));
-        check(&"é".repeat(1_000), &"é".repeat(50));
-        check(&format!("{} y", "x".repeat(99)), &"x".repeat(99));
     }
 }

@@ -6,7 +6,8 @@ use tombolo_storage::{Flow, NewSignIn, SecretHash};
 
 use super::Admissions;
 use super::letters::{self, Asked};
-use super::secrets::{LinkToken, device_label, friendly_code, hash, hex_secret};
+use super::secrets::{LinkToken, friendly_code, hash, hex_secret};
+use crate::label::label;
 use crate::{Mail, ServiceError};
 
 /// A sign-in whose device shows a code.
@@ -49,7 +50,9 @@ impl Admissions {
             user_code: Some(hash(user_code.as_str())),
             ..self.beginning(Flow::Code, email, String::new(), &device_code)?
         };
-        self.begin(new).await?;
+        self.store.begin_sign_in(new.clone()).await?;
+        // Its mail is left when the code is typed.
+        self.note_begun(&new, "when its code is typed");
         Ok(CodeStarted { device_code, user_code })
     }
 
@@ -65,13 +68,14 @@ impl Admissions {
         device: &str,
     ) -> Result<Secret, ServiceError> {
         let device_code = hex_secret(&*self.env, Self::VERIFIER_DIGITS);
-        let beginning = self.beginning(Flow::Verifier, email, device_label(device), &device_code)?;
+        let beginning = self.beginning(Flow::Verifier, email, label(device), &device_code)?;
         let new = NewSignIn { challenge: Some(challenge), ..beginning };
-        let id = self.begin(new.clone()).await?;
+        let id = self.store.begin_sign_in(new.clone()).await?;
         let NewSignIn { email, device, now: at, expires_at, .. } = &new;
         let asked = Asked { email, device, code: None, at: *at, expires_at: *expires_at };
-        self.mail_link(id, email, |token| letters::approve_device(self.base_url(), &self.approval_link(token), &asked))
-            .await?;
+        let letter = |token: &LinkToken| letters::approve_device(self.base_url(), &self.approval_link(token), &asked);
+        let mail = self.mail_link(id, email, letter).await?;
+        self.note_begun(&new, mail);
         Ok(device_code)
     }
 
@@ -96,10 +100,12 @@ impl Admissions {
         let device_code = hex_secret(&*self.env, Self::VERIFIER_DIGITS);
         let beginning = self.beginning(Flow::Web, email, String::new(), &device_code)?;
         let new = NewSignIn { challenge: Some(hash(&state.0)), ..beginning };
-        let id = self.begin(new.clone()).await?;
+        let id = self.store.begin_sign_in(new.clone()).await?;
         let asked = Asked { email: &new.email, device: "", code: None, at: new.now, expires_at: new.expires_at };
         let link = |token: &LinkToken| callback_link(callback_url, token, state);
-        self.mail_link(id, &new.email, |token| letters::open_page(self.base_url(), &link(token), &asked)).await?;
+        let letter = |token: &LinkToken| letters::open_page(self.base_url(), &link(token), &asked);
+        let mail = self.mail_link(id, &new.email, letter).await?;
+        self.note_begun(&new, mail);
         Ok(Ok(()))
     }
 
@@ -110,33 +116,39 @@ impl Admissions {
 
     /// Offers a new link for a sign-in, and mails it as `letter` says if its address may sign in here.
     ///
-    /// The store is asked the same for every address: only whether something is put into the outbox differs.
+    /// The store is asked the same for every address: only whether something is put into the outbox differs. What
+    /// became of the mail is answered for the owner's log, and for nobody else.
     pub(super) async fn mail_link(
         &self,
         sign_in: SignInId,
         email: &EmailAddress,
         letter: impl FnOnce(&LinkToken) -> Mail,
-    ) -> Result<(), ServiceError> {
+    ) -> Result<&'static str, ServiceError> {
         if !self.sends_mail() {
-            return Ok(());
+            return Ok("off");
         }
         let (token, now) = (LinkToken::make(&*self.env), self.env.now());
         let may_sign_in = self.store.has_account(email, now).await? || self.options.allow_signup;
         let since = now.minus(limits::SIGN_IN_SPAN);
         let is_offered = self.store.offer_link(sign_in, token.hash(), limits::LINKS_MAX, since, now).await?;
         let mail = letter(&token);
-        if may_sign_in && is_offered {
-            self.outbox.put(mail);
-        }
-        Ok(())
+        Ok(match (may_sign_in, is_offered) {
+            (false, _) => "no account",
+            (true, false) => "too many",
+            (true, true) if self.outbox.put(mail) => "queued",
+            (true, true) => "dropped",
+        })
     }
 
-    async fn begin(&self, new: NewSignIn) -> Result<SignInId, ServiceError> {
-        let (request, flow) = (new.request.clone(), new.flow);
-        let id = self.store.begin_sign_in(new).await?;
+    /// `mail` is what became of its mail.
+    fn note_begun(&self, new: &NewSignIn, mail: &str) {
         // The request's public name opens nothing, and is what the owner types to approve it.
-        tracing::info!(request, ?flow, is_mailed = self.sends_mail(), "a sign-in began");
-        Ok(id)
+        let (request, flow) = (new.request.as_str(), new.flow);
+        if self.sends_mail() {
+            tracing::info!(request, ?flow, mail, "a sign-in began");
+        } else {
+            tracing::info!(request, ?flow, "a sign-in began: approve it with: tombolo login approve {request}");
+        }
     }
 
     fn beginning(
