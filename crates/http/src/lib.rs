@@ -27,6 +27,7 @@ use tombolo_service::{Admissions, Feeds, Journal, Keyring, Keys, Projects, RateL
 
 pub use metrics::{LimitClass, MailFate, Metrics, SignInStep, Taken, Volume};
 pub use network::{Network, NetworkError};
+pub use protocols::td::invitation_letter;
 pub use protocols::tickit::TickitPolicy;
 pub use router::router;
 

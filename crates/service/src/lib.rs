@@ -36,7 +36,7 @@ pub use journal::{Journal, Pull, Pulled};
 pub use keyring::{Access, Caller, Denial, Keyring, Made, NewToken};
 pub use keys::Keys;
 pub use outbox::{Mail, Outbox, OutgoingMail};
-pub use projects::{Post, ProjectDraft, Projects};
+pub use projects::{InviteOutcome, Letter, Post, ProjectDraft, Projects};
 pub use rate_limits::{AddressClass, Counted, KeyClass, RateLimitOptions, RateLimits};
 pub use replication::{ExchangeRequest, Replication, ReplyBounds};
 pub use sign_in::{
@@ -47,6 +47,6 @@ pub use watchers::{WATCHERS_MAX, Watcher, Watchers};
 // What a protocol reads and writes; it never names the store itself.
 pub use tombolo_storage::{
     Action, Answer, Answered, Appended, CommitCounts, Credential, Delivery, Entry, Exchanged, Flow, Invitation,
-    InvitationStatus, Invited, LogEnd, Member, MemberAdded, MemberChanged, NewEntry, PageBounds, Project,
-    ProjectChange, Refused, Ruled, SecretHash, Spread, StoreError, Totals, Who, Write,
+    InvitationStatus, LogEnd, Member, MemberAdded, MemberChanged, NewEntry, PageBounds, Project, ProjectChange,
+    Refused, Ruled, SecretHash, Spread, StoreError, Totals, Who, Write,
 };

@@ -4,13 +4,14 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tombolo_core::{Act, EmailAddress, Env, InvitationId, ProjectId, Purpose, Role, UserId, limits};
+use tombolo_core::{Act, Digest, EmailAddress, Env, InvitationId, ProjectId, Purpose, Refusal, Role, UserId, limits};
 use tombolo_storage::{
     Answered, Invitation, Invited, Member, MemberAdded, MemberChanged, NewInvitation, NewProject, Project,
     ProjectChange, Ruled, Store, Who,
 };
 
 use crate::access_changes::AccessChanges;
+use crate::label::label;
 use crate::outbox::{Mail, Outbox};
 use crate::steady_clock::SteadyClock;
 use crate::windows::Windows;
@@ -21,6 +22,11 @@ const INVITATION_AGE: Duration = Duration::from_secs(7 * 86_400);
 
 /// Invitations that one user may have mailed in a minute: a team at its beginning, and no flood of strange mailboxes.
 const INVITATIONS_PER_MINUTE: NonZeroU32 = NonZeroU32::new(10).expect("the limit is not zero");
+/// Invitations that one address may be mailed in [`ADDRESS_SPAN`], by whomever: whoever is really wanted answers the
+/// first, and nobody's mailbox is filled by many who each stay below their own bound.
+const INVITATIONS_PER_ADDRESS: NonZeroU32 = NonZeroU32::new(5).expect("the limit is not zero");
+/// What that bound is "per".
+const ADDRESS_SPAN: Duration = Duration::from_secs(15 * 60);
 
 /// A project to be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,7 +50,9 @@ pub struct Projects {
     env: Arc<dyn Env>,
     changes: Arc<AccessChanges>,
     post: Post,
-    invited: Windows<UserId>,
+    /// Mails by whose they are, and by whom they go to: of an address only a digest is kept.
+    mailed_by: Windows<UserId>,
+    mailed_to: Windows<Digest>,
 }
 
 /// What invitations are mailed with.
@@ -53,6 +61,34 @@ pub struct Post {
     pub outbox: Outbox,
     /// Where this server is reached.
     pub base_url: String,
+    /// Writes the mail: how an invitation is answered is the protocol's.
+    pub letter: fn(&Letter<'_>) -> String,
+}
+
+/// What the mail of an invitation is written from.
+#[derive(Clone, Copy, Debug)]
+pub struct Letter<'a> {
+    /// Where this server is reached, without a slash at its end.
+    pub base_url: &'a str,
+    /// The project's name, as it may stand in a mail to somebody who never heard of it; never empty.
+    pub project: &'a str,
+    /// The invitation.
+    pub invitation: &'a Invitation,
+}
+
+/// What became of inviting somebody.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InviteOutcome {
+    /// It was made, and is mailed where the server sends mail.
+    Made(Invitation),
+    /// Whoever has the address belongs to the project, or is invited.
+    Already,
+    /// The project has [`limits::INVITATIONS_MAX`] without an answer.
+    Full,
+    /// The caller may not invite.
+    Refused(Refusal),
+    /// This user had too many mailed, or this address was mailed too many: nothing was made. Says how long to wait.
+    TooMany(Duration),
 }
 
 impl Projects {
@@ -60,8 +96,10 @@ impl Projects {
     #[must_use]
     pub fn new(store: Arc<dyn Store>, env: Arc<dyn Env>, changes: Arc<AccessChanges>, post: Post) -> Self {
         let clock = SteadyClock::new(env.clone());
-        let invited = Windows::new(INVITATIONS_PER_MINUTE, limits::COUNTED_ADDRESSES_MAX, clock);
-        Self { store, env, changes, post, invited }
+        let keys_max = limits::COUNTED_ADDRESSES_MAX;
+        let mailed_by = Windows::new(INVITATIONS_PER_MINUTE, keys_max, clock.clone());
+        let mailed_to = Windows::of_span(INVITATIONS_PER_ADDRESS, ADDRESS_SPAN, keys_max, clock);
+        Self { store, env, changes, post, mailed_by, mailed_to }
     }
 
     /// Makes a project that is the caller's; `None` when he belongs to as many as one may.
@@ -172,8 +210,7 @@ impl Projects {
         Ok(self.store.remove_member(project, caller.user, member).await?)
     }
 
-    /// Invites somebody for seven days, and mails it to him where the server sends mail. `Err` says how long to wait
-    /// when this user had too many mailed.
+    /// Invites somebody for seven days, and mails it to him where the server sends mail.
     ///
     /// # Errors
     /// As of all methods.
@@ -183,21 +220,60 @@ impl Projects {
         project: ProjectId,
         email: EmailAddress,
         role: Role,
-    ) -> Result<Result<Ruled<Invited>, Duration>, ServiceError> {
-        if self.post.outbox.is_open() {
-            let counted = self.invited.count(caller.user);
-            if counted.is_over {
-                return Ok(Err(counted.reset));
+    ) -> Result<InviteOutcome, ServiceError> {
+        let place = match self.take_place(caller.user, &email) {
+            Ok(place) => place,
+            // Who may not invite is told that, however much is mailed.
+            Err(wait) => {
+                let ruled = self.store.project(project, caller.user, Act::Invite).await?;
+                return Ok(ruled.map_or_else(InviteOutcome::Refused, |_| InviteOutcome::TooMany(wait)));
             }
-        }
+        };
         let now = self.env.now();
+        let to = email.clone();
         let new = NewInvitation { project, email, role, by: caller.user, now, expires_at: now.plus(INVITATION_AGE) };
-        let to = new.email.clone();
-        let invited = self.store.invite(new).await?;
-        if let Ok(Invited::Made(invitation)) = &invited {
-            self.post.outbox.put(invitation_mail(&self.post.base_url, to, invitation));
+        Ok(match self.store.invite(new).await? {
+            Ok(Invited::Made(invitation)) => {
+                if self.mail(to, &invitation) {
+                    place.keep();
+                }
+                InviteOutcome::Made(invitation)
+            }
+            Ok(Invited::Already) => InviteOutcome::Already,
+            Ok(Invited::Full) => InviteOutcome::Full,
+            Err(refusal) => InviteOutcome::Refused(refusal),
+        })
+    }
+
+    /// A place among the mails of a user and to an address, which is given back unless it is kept; `Err` says how long
+    /// to wait for one.
+    fn take_place(&self, by: UserId, to: &EmailAddress) -> Result<MailPlace<'_>, Duration> {
+        let mut place = MailPlace { projects: self, by: None, to: None };
+        if !self.post.outbox.is_open() {
+            return Ok(place);
         }
-        Ok(Ok(invited))
+        let counted = self.mailed_by.count(by);
+        if counted.is_over {
+            return Err(counted.reset);
+        }
+        place.by = Some(by);
+        let to = Digest::of(to.key().as_bytes());
+        let counted = self.mailed_to.count(to);
+        if counted.is_over {
+            return Err(counted.reset);
+        }
+        place.to = Some(to);
+        Ok(place)
+    }
+
+    /// Leaves the mail of an invitation. It names the project and not who invites: a name that somebody chose for
+    /// himself is no proof of who he is.
+    fn mail(&self, to: EmailAddress, invitation: &Invitation) -> bool {
+        let Post { outbox, base_url, letter } = &self.post;
+        let name = Some(label(&invitation.project_name)).filter(|name| !name.is_empty());
+        let project = name.as_deref().unwrap_or("without a name");
+        let text = letter(&Letter { base_url, project, invitation });
+        outbox.put(Mail { to, subject: "An invitation to a project".to_owned(), text, until: invitation.expires_at })
     }
 
     /// A project's invitations, whatever became of them.
@@ -267,26 +343,26 @@ impl Drop for Telling<'_> {
     }
 }
 
-/// It names the project and not who invites: a name that somebody chose for himself is no proof of who he is.
-fn invitation_mail(base_url: &str, to: EmailAddress, invitation: &Invitation) -> Mail {
-    let text = format!(
-        "You are invited to the project \"{project}\" at {base_url},
-as {role}.
+/// What one mail counts for. It is given back where none was left, also where nobody waits for the answer any more.
+struct MailPlace<'a> {
+    projects: &'a Projects,
+    by: Option<UserId>,
+    to: Option<Digest>,
+}
 
-Sign in there with this address, then accept the invitation. With td:
+impl MailPlace<'_> {
+    fn keep(mut self) {
+        (self.by, self.to) = (None, None);
+    }
+}
 
-  export TD_FEATURE_SYNC_CLI=1 TD_SYNC_URL={base_url}
-  td auth login
-  curl -X POST -H \"Authorization: Bearer YOUR-KEY\" \\
-       {base_url}/v1/invitations/{id}/accept
-
-YOUR-KEY is the api_key in ~/.config/td/auth.json. The invitation ends on
-{until}. If you expected none, delete this mail.
-",
-        project = invitation.project_name,
-        role = invitation.role,
-        id = format_args!("inv_{:016x}", invitation.id.get()),
-        until = &invitation.expires_at.to_string()[..10],
-    );
-    Mail { to, subject: "An invitation to a project".to_owned(), text, until: invitation.expires_at }
+impl Drop for MailPlace<'_> {
+    fn drop(&mut self) {
+        if let Some(by) = self.by {
+            self.projects.mailed_by.take_back(by);
+        }
+        if let Some(to) = self.to {
+            self.projects.mailed_to.take_back(to);
+        }
+    }
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use crate::steady_clock::SteadyClock;
 
-/// What limits are "per".
+/// What limits are "per", where nothing else is said.
 const WINDOW: Duration = Duration::from_secs(60);
 /// Looking for keys that can be forgotten walks all of them, so it is done this seldom.
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
@@ -21,7 +21,7 @@ const SWEEP_EVERY: Duration = Duration::from_secs(10);
 /// How a request stands to its limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counted {
-    /// Requests of a minute.
+    /// Requests of a window, which is a minute where nothing else is said.
     pub limit: u32,
     /// How many more are let through before [`Self::reset`].
     pub remaining: u32,
@@ -34,6 +34,7 @@ pub struct Counted {
 /// Counts of one limit. Beyond a number of keys, further ones share one count, so that memory is bounded whatever comes.
 pub(crate) struct Windows<K> {
     limit: NonZeroU32,
+    span: Duration,
     keys_max: usize,
     clock: SteadyClock,
     state: Mutex<State<K>>,
@@ -53,8 +54,21 @@ struct Window {
 
 impl<K: Copy + Eq + Hash> Windows<K> {
     pub(crate) fn new(limit: NonZeroU32, keys_max: usize, clock: SteadyClock) -> Self {
+        Self::of_span(limit, WINDOW, keys_max, clock)
+    }
+
+    /// Counts in windows of `span`.
+    pub(crate) fn of_span(limit: NonZeroU32, span: Duration, keys_max: usize, clock: SteadyClock) -> Self {
         let state = State { by_key: HashMap::new(), shared: Window::default(), swept_at: clock.now() };
-        Self { limit, keys_max, clock, state: Mutex::new(state) }
+        Self { limit, span, keys_max, clock, state: Mutex::new(state) }
+    }
+
+    /// Takes back what was counted of `key` last: nothing came of it.
+    pub(crate) fn take_back(&self, key: K) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let State { by_key, shared, .. } = &mut *state;
+        let window = by_key.get_mut(&key).unwrap_or(shared);
+        window.count = window.count.saturating_sub(1);
     }
 
     /// Counts a request of `key`. One that is over the limit is not counted: who keeps asking is not kept out longer.
@@ -64,7 +78,7 @@ impl<K: Copy + Eq + Hash> Windows<K> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let has_own = state.by_key.contains_key(&key) || state.has_room(self.keys_max, now);
         let window = if has_own { state.by_key.entry(key).or_default() } else { &mut state.shared };
-        window.count(self.limit.get(), now)
+        window.count(self.limit.get(), self.span, now)
     }
 
     #[cfg(test)]
@@ -84,9 +98,9 @@ impl<K: Eq + Hash> State<K> {
 }
 
 impl Window {
-    fn count(&mut self, limit: u32, now: Duration) -> Counted {
+    fn count(&mut self, limit: u32, span: Duration, now: Duration) -> Counted {
         if self.ends_at <= now {
-            *self = Self { ends_at: now + WINDOW, count: 0 };
+            *self = Self { ends_at: now + span, count: 0 };
         }
         let is_over = self.count >= limit;
         if !is_over {

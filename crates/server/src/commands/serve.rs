@@ -67,7 +67,8 @@ async fn serve(config: &Config, store: Arc<dyn Store>) -> anyhow::Result<()> {
     let base_url = server_url(config, first.as_ref());
     let watchers = Arc::new(Watchers::new(store.clone()));
     let changes = Arc::new(AccessChanges::default());
-    let invitations = Post { outbox: outbox.clone(), base_url: base_url.clone() };
+    let invitations =
+        Post { outbox: outbox.clone(), base_url: base_url.clone(), letter: tombolo_http::invitation_letter };
     let router = tombolo_http::router(Arc::new(App {
         keyring: keyring.clone(),
         replication: Replication::new(store.clone(), env.clone()),

@@ -5,6 +5,7 @@ use tombolo_testkit::eventually::spawn;
 use tombolo_testkit::http::{Request, Response};
 use tombolo_testkit::served::{Install, Served};
 use tombolo_testkit::smtp::{Manner, Received, SmtpServer};
+use tombolo_testkit::td::Teammate;
 
 use crate::install;
 
@@ -393,6 +394,39 @@ fn mails_that_are_put_off_hold_up_no_other() {
     smtp.behave(Manner::Takes);
     start_device(&served, "ann@example.test");
     assert_eq!(smtp.arrived(1).to, ["ann@example.test"]);
+}
+
+#[test]
+fn an_invitation_is_mailed_with_a_tame_name_and_no_mailbox_is_filled() {
+    let (served, smtp) = mailing();
+    let people = ["ada", "bob"].map(|name| Teammate::new(&served.install, name));
+    let invite = |who: &Teammate, project: &str, email: &str| {
+        let body = json!({ "email": email, "role": "reader" });
+        who.send(&served, "POST", &format!("/v1/projects/{project}/invitations"), &body)
+    };
+    let names = ["see http://evil.example/now\u{202e}", "two", "three"];
+    let projects = people.each_ref().map(|who| names.map(|name| who.create(&served, name)));
+    for (n, project) in projects[0].iter().enumerate() {
+        assert_eq!(invite(&people[0], project, "Guest@example.test").status, 201);
+        let text = smtp.arrived(n + 1).text();
+        assert!(!text.contains("evil.example/") && !text.contains('\u{202e}'), "{text}");
+    }
+    assert!(smtp.mails()[0].text().contains("see http---evil.example-now"), "{}", smtp.mails()[0].text());
+    // What mails nothing counts for nothing.
+    for _ in 0..20 {
+        assert_eq!(invite(&people[0], &projects[0][0], "guest@example.test").status, 409);
+    }
+    for project in &projects[1][..2] {
+        assert_eq!(invite(&people[1], project, "guest@example.test").status, 201);
+    }
+    let over = invite(&people[1], &projects[1][2], "guest@example.test");
+    assert_eq!((over.status, &over.json()["code"]), (429, &json!("rate_limited")));
+    assert!(over.header("retry-after").is_some());
+    assert_eq!(invite(&people[1], &projects[1][2], "other@example.test").status, 201, "somebody else's mailbox");
+    assert_eq!(invite(&people[1], &projects[0][2], "guest@example.test").status, 403, "whatever was mailed");
+    smtp.arrived(6);
+    let metrics = served.send(&Request::get("/metrics")).text();
+    assert!(metrics.contains("rate_limited_requests_total{class=\"invitation\"} 1"), "{metrics}");
 }
 
 #[test]

@@ -9,9 +9,9 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use axum::{Extension, Router};
 use serde::Serialize;
-use tombolo_core::ServerTime;
 use tombolo_core::limits::INVITATIONS_MAX;
-use tombolo_service::{Answered, Caller, Invitation, InvitationStatus, Invited};
+use tombolo_core::{EmailAddress, Role, ServerTime};
+use tombolo_service::{Answered, Caller, Invitation, InvitationStatus, InviteOutcome, Letter};
 
 use super::error::TdError;
 use super::gate::{self, Class};
@@ -21,6 +21,8 @@ use super::params::{InvitationParam, ProjectParam};
 use super::timestamp::seconds;
 use super::wire::{self, PersonWire};
 use crate::App;
+use crate::failure::retry_after;
+use crate::metrics::LimitClass;
 
 pub(super) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
     let routes = Router::new()
@@ -82,22 +84,53 @@ async fn invite(
     body: Body,
 ) -> Result<Response, TdError> {
     let body = wire::body(body).await?;
-    let person: PersonWire<'_> = wire::json(&body)?;
-    let (email, role) = (members::email(&person)?, members::role(&person)?);
-    let invited =
-        app.projects.invite(caller, project.id, email, role).await.map_err(|error| TdError::failed(&error))?;
-    let invited = invited.map_err(|wait| TdError::too_many("too many invitations in this minute", wait))?;
-    match project.ruled(Ok(invited))? {
-        Invited::Made(invitation) => {
+    let (email, role) = read(&body)?;
+    let invited = app.projects.invite(caller, project.id, email, role).await;
+    match invited.map_err(|error| TdError::failed(&error))? {
+        InviteOutcome::Made(invitation) => {
             Ok(wire::answer(StatusCode::CREATED, &InvitationReply::new(invitation, app.env.now())))
         }
-        Invited::Already => {
+        InviteOutcome::Already => {
             Err(TdError::conflict("whoever has this address belongs to this project, or is invited already"))
         }
-        Invited::Full => Err(TdError::conflict(format!(
+        InviteOutcome::Full => Err(TdError::conflict(format!(
             "the project has {INVITATIONS_MAX} invitations without an answer, which is the most: take some back"
         ))),
+        InviteOutcome::Refused(refusal) => project.ruled(Ok(Err(refusal))),
+        InviteOutcome::TooMany(wait) => {
+            app.metrics.limited(LimitClass::Invitation);
+            let message = format!("too many invitations were mailed just now: try again in {} s", retry_after(wait));
+            Err(TdError::too_many(message, wait))
+        }
     }
+}
+
+fn read(body: &[u8]) -> Result<(EmailAddress, Role), TdError> {
+    let person: PersonWire<'_> = wire::json(body)?;
+    Ok((members::email(&person)?, members::role(&person)?))
+}
+
+/// The mail of an invitation: how td's command line accepts it, which has no word for that.
+pub fn invitation_letter(letter: &Letter<'_>) -> String {
+    let Letter { base_url, project, invitation } = letter;
+    format!(
+        "You are invited to the project \"{project}\" at {base_url},
+as {role}.
+
+Sign in there with this address, then accept the invitation. With td:
+
+  export TD_FEATURE_SYNC_CLI=1 TD_SYNC_URL={base_url}
+  td auth login
+  curl -X POST -H \"Authorization: Bearer YOUR-KEY\" \\
+       {base_url}/v1/invitations/{id}/accept
+
+YOUR-KEY is the api_key in ~/.config/td/auth.json. The invitation ends on
+{until}. If you expected none, delete this mail.
+",
+        role = invitation.role,
+        id = ids::write_invitation(invitation.id),
+        until = &seconds(invitation.expires_at)[..10],
+    )
 }
 
 async fn list(
@@ -165,7 +198,7 @@ fn unknown() -> TdError {
 
 #[cfg(test)]
 mod tests {
-    use tombolo_core::{InvitationId, ProjectId, Role, UserId};
+    use tombolo_core::{InvitationId, ProjectId, UserId};
 
     use super::*;
 

@@ -25,6 +25,8 @@ use std::sync::Arc;
 
 use axum::Router;
 
+pub use invitations::invitation_letter;
+
 use crate::App;
 
 /// The routes of this protocol.
