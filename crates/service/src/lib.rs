@@ -41,7 +41,7 @@ pub use rate_limits::{AddressClass, Counted, KeyClass, RateLimitOptions, RateLim
 pub use replication::{ExchangeRequest, Replication, ReplyBounds};
 pub use sign_in::{
     AdmissionOptions, Admissions, CodeEntered, CodeStarted, Exchange, GrantedKey, KeyWish, LinkOpened, LinkToken,
-    OwnerApproval, Polled, Request, StateError, WebRefused, WebState,
+    OwnerApproval, Polled, Request, StateError, WebRefused, WebState, to_minute,
 };
 pub use watchers::{WATCHERS_MAX, Watcher, Watchers};
 // What a protocol reads and writes; it never names the store itself.

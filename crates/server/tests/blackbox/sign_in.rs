@@ -515,6 +515,8 @@ fn what_makes_no_sense_is_refused_with_a_reason_in_both_shapes() {
     for (path, body, words) in [
         ("/v1/auth/login/start", String::new(), "invalid json body"),
         ("/v1/auth/login/start", "{\"email\":7}".to_owned(), "invalid json body"),
+        ("/v1/auth/login/start", "[\"ann@example.test\"]".to_owned(), "invalid json body"),
+        ("/v1/auth/login/start", format!("{{\"email\":[\"{}\"]}}", "x".repeat(9_000)), "invalid json body"),
         ("/v1/auth/login/start", "{}".to_owned(), "valid email is required"),
         ("/v1/auth/login/start", "{\"email\":\"Ann <ann@example.test>\"}".to_owned(), "valid email is required"),
         ("/v1/auth/login/poll", "{}".to_owned(), "device_code"),
@@ -530,6 +532,7 @@ fn what_makes_no_sense_is_refused_with_a_reason_in_both_shapes() {
         assert_eq!((response.status, &answer["code"]), (400, &json!("bad_request")), "{path} {body}");
         assert_eq!(answer["error"], json!({"code": answer["code"], "message": answer["message"]}), "{path} {body}");
         assert!(answer["message"].as_str().unwrap().contains(words), "{path} {body}: {answer}");
+        assert!(response.body.len() < 1_000, "{path}: {answer}");
     }
 }
 

@@ -84,8 +84,9 @@ fn host(url: &str) -> &str {
     rest.split('/').next().unwrap_or(rest)
 }
 
-/// `2026-11-21 14:12 UTC`
-fn to_minute(time: ServerTime) -> String {
+/// A time for people, to the minute: `2026-11-21 14:12 UTC`.
+#[must_use]
+pub fn to_minute(time: ServerTime) -> String {
     let text = time.to_string();
     format!("{} UTC", text.get(..16).unwrap_or(&text).replace('T', " "))
 }

@@ -17,6 +17,7 @@ use tombolo_storage::SignIns;
 use crate::Outbox;
 
 pub use approve::{CodeEntered, LinkOpened, OwnerApproval, Request};
+pub use letters::to_minute;
 pub use redeem::{Exchange, GrantedKey, KeyWish, Polled};
 pub use secrets::LinkToken;
 pub use start::{CodeStarted, StateError, WebRefused, WebState};

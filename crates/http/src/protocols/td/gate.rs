@@ -15,6 +15,7 @@ pub(super) use tombolo_service::{AddressClass, KeyClass as Class};
 
 use super::error::TdError;
 use super::timestamp::seconds;
+use super::{ids, limits};
 use crate::body::drain;
 use crate::client_address::ClientAddress;
 use crate::credentials::bearer;
@@ -27,9 +28,8 @@ const RATE_LIMIT_REMAINING: HeaderName = HeaderName::from_static("ratelimit-rema
 const RATE_LIMIT_RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
 const X_KEY_EXPIRES_AT: HeaderName = HeaderName::from_static("x-key-expires-at");
 
-/// How much of a body is read, and thrown away, of a request that is refused: as much as a push may have, so that its
-/// client gets to read the answer instead of a broken connection.
-const DRAIN_BYTES_MAX: usize = 10 << 20;
+/// How long before its end a key's holder is told of it on each reply: time for a person to sign in again.
+const EXPIRY_NOTICE: Duration = Duration::from_secs(30 * 86_400);
 
 /// Lets only those through to `routes` who bring a good key, and not too often; handlers find who it is as an
 /// [`Extension`](axum::Extension) of [`tombolo_service::Caller`].
@@ -121,7 +121,8 @@ fn project_of(params: &RawPathParams) -> Option<String> {
 }
 
 async fn refuse(error: TdError, request: Request) -> Response {
-    drain(request.into_body(), DRAIN_BYTES_MAX).await;
+    // As much as a push may have, so that its client gets to read the answer instead of a broken connection.
+    drain(request.into_body(), limits::BODY_BYTES_MAX).await;
     error.into_response()
 }
 

@@ -14,6 +14,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
+use tombolo_core::EmailAddress;
 use tombolo_core::limits::ENTRIES_MAX;
 
 use super::error::TdError;
@@ -22,12 +23,19 @@ use crate::body::{BodyError, read_body};
 
 /// A request's body, within its bound.
 pub(super) async fn body(body: Body) -> Result<Vec<u8>, TdError> {
-    read_body(body, limits::BODY_BYTES_MAX).await.map_err(|error| match error {
-        BodyError::TooLarge => TdError::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "too_large",
-            format!("the request is larger than {} MiB: send fewer events at once", limits::BODY_BYTES_MAX >> 20),
-        ),
+    let too_large =
+        || format!("the request is larger than {} MiB: send fewer events at once", limits::BODY_BYTES_MAX >> 20);
+    body_within(body, limits::BODY_BYTES_MAX, too_large).await
+}
+
+/// A request's body, within a bound; `too_large` says what the bound is.
+pub(super) async fn body_within(
+    body: Body,
+    bytes_max: usize,
+    too_large: impl FnOnce() -> String,
+) -> Result<Vec<u8>, TdError> {
+    read_body(body, bytes_max).await.map_err(|error| match error {
+        BodyError::TooLarge => TdError::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", too_large()),
         BodyError::Broken => TdError::bad_request("the request's body did not arrive whole: send it again"),
     })
 }
@@ -39,6 +47,11 @@ pub(super) fn json<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, TdError>
         // The reader repeats what it did not expect, however long that is.
         TdError::bad_request(format!("invalid json body: {}", echo(&error.to_string())))
     })
+}
+
+/// An address in a body.
+pub(super) fn email(text: &str) -> Result<EmailAddress, TdError> {
+    EmailAddress::parse(text).map_err(|_| TdError::bad_request("valid email is required"))
 }
 
 /// Answers with JSON.

@@ -7,8 +7,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
-use tombolo_core::ServerTime;
-use tombolo_service::{LinkOpened, LinkToken, Request, ServiceError};
+use tombolo_service::{LinkOpened, LinkToken, Request, ServiceError, to_minute};
 
 use super::page::{Page, field};
 use super::wire;
@@ -95,10 +94,4 @@ fn failed(error: &ServiceError) -> Response {
     let failure = Failure::of(error);
     let page = Page::new(TITLE).error("Something went wrong.").paragraph("Open the link again in a moment.");
     page.answer(failure.status)
-}
-
-/// `2026-11-21 14:12 UTC`
-fn to_minute(time: ServerTime) -> String {
-    // What an instant is written as begins with a date and a time of fixed width.
-    format!("{} UTC", time.to_instant().to_string()[..16].replace('T', " "))
 }

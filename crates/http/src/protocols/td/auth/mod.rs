@@ -16,16 +16,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use tombolo_core::{Name, Purpose, limits};
 use tombolo_service::{Admissions, KeyWish, Polled};
 
-use super::error::TdError;
 use super::gate::{self, AddressClass};
+use super::methods::only;
 use crate::App;
 use crate::metrics::SignInStep;
+
+/// What a path of JSON takes here, and a page.
+const POST: &str = "POST, OPTIONS";
+const PAGE: &str = "GET, HEAD, POST, OPTIONS";
 
 /// How often a device should ask, in seconds: what both generations expect.
 const POLL_INTERVAL_S: u64 = 5;
@@ -42,33 +44,19 @@ pub(super) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
 /// What a device asks again and again.
 fn polls() -> Router<Arc<App>> {
     Router::new()
-        .route("/v1/auth/login/poll", post(legacy::poll).fallback(only_post))
-        .route("/v1/auth/device/poll", post(device::poll).fallback(only_post))
+        .route("/v1/auth/login/poll", only(post(legacy::poll), POST))
+        .route("/v1/auth/device/poll", only(post(device::poll), POST))
 }
 
 /// What people do, once or twice.
 fn rest() -> Router<Arc<App>> {
     Router::new()
-        .route("/v1/auth/login/start", post(legacy::start).fallback(only_post))
-        .route("/v1/auth/device/start", post(device::start).fallback(only_post))
-        .route("/v1/auth/web/start", post(web::start).fallback(only_post))
-        .route("/v1/auth/web/exchange", post(web::exchange).fallback(only_post))
-        .route("/auth/verify", get(verify::show).post(verify::enter).fallback(only_pages))
-        .route(Admissions::APPROVE_PATH, get(approve::show).post(approve::approve).fallback(only_pages))
-}
-
-async fn only_post() -> Response {
-    other_method("POST, OPTIONS")
-}
-
-async fn only_pages() -> Response {
-    other_method("GET, HEAD, POST, OPTIONS")
-}
-
-fn other_method(allowed: &'static str) -> Response {
-    let message = format!("this path takes {allowed}");
-    let error = TdError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message);
-    ([(header::ALLOW, HeaderValue::from_static(allowed))], error).into_response()
+        .route("/v1/auth/login/start", only(post(legacy::start), POST))
+        .route("/v1/auth/device/start", only(post(device::start), POST))
+        .route("/v1/auth/web/start", only(post(web::start), POST))
+        .route("/v1/auth/web/exchange", only(post(web::exchange), POST))
+        .route("/auth/verify", only(get(verify::show).post(verify::enter), PAGE))
+        .route(Admissions::APPROVE_PATH, only(get(approve::show).post(approve::approve), PAGE))
 }
 
 /// Counts what became of a device's question, unless it has to wait.

@@ -1,17 +1,19 @@
 //! What sign-ins say in JSON, in and out.
 
 use axum::body::Body;
-use axum::http::{StatusCode, header};
+use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
-use tombolo_core::{EmailAddress, ServerTime};
+use serde_json::{Value, json as value};
+use tombolo_core::EmailAddress;
 use tombolo_service::{GrantedKey, SecretHash};
 
-use crate::body::{BodyError, read_body};
 use crate::protocols::td::error::TdError;
+use crate::protocols::td::ids::write_user;
+use crate::protocols::td::timestamp::seconds;
+use crate::protocols::td::wire::{self, body_within, json};
 
 /// A body or a form of a sign-in: an address and some codes take a few hundred bytes.
 const BODY_BYTES_MAX: usize = 16 * 1024;
@@ -19,30 +21,16 @@ const BODY_BYTES_MAX: usize = 16 * 1024;
 const VERIFIER_BYTES_MAX: usize = 128;
 
 pub(super) async fn read_bytes(body: Body) -> Result<Vec<u8>, TdError> {
-    read_body(body, BODY_BYTES_MAX).await.map_err(|error| match error {
-        BodyError::TooLarge => {
-            let message = format!("the request is larger than {} KiB", BODY_BYTES_MAX >> 10);
-            TdError::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", message)
-        }
-        BodyError::Broken => TdError::bad_request("the request's body did not arrive whole: send it again"),
-    })
+    body_within(body, BODY_BYTES_MAX, || format!("the request is larger than {} KiB", BODY_BYTES_MAX >> 10)).await
 }
 
-/// Reads the first JSON value of a body; what follows it counts for nothing, as td's own server has it.
+/// Reads the first JSON value of a body, an object.
 pub(super) async fn read_json<T: DeserializeOwned>(body: Body) -> Result<T, TdError> {
-    first_json(&read_bytes(body).await?)
-}
-
-fn first_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, TdError> {
-    match serde_json::Deserializer::from_slice(bytes).into_iter::<T>().next() {
-        Some(Ok(value)) => Ok(value),
-        Some(Err(error)) => Err(TdError::bad_request(format!("invalid json body: {error}"))),
-        None => Err(TdError::bad_request("invalid json body: it is empty")),
-    }
+    json(&read_bytes(body).await?)
 }
 
 pub(super) fn email(text: Option<&str>) -> Result<EmailAddress, TdError> {
-    EmailAddress::parse(text.unwrap_or_default()).map_err(|_| TdError::bad_request("valid email is required"))
+    wire::email(text.unwrap_or_default())
 }
 
 /// A text that must be there.
@@ -74,12 +62,12 @@ pub(super) fn answer(value: &Value) -> Response {
 }
 
 pub(super) fn pending() -> Response {
-    answer(&json!({ "status": "pending" }))
+    answer(&value!({ "status": "pending" }))
 }
 
 /// The key, the only time that it is shown.
 pub(super) fn complete(key: &GrantedKey) -> Response {
-    answer(&json!({
+    answer(&value!({
         "status": "complete",
         "api_key": key.token.secret().reveal(),
         "user_id": key.user.public(),
@@ -88,29 +76,9 @@ pub(super) fn complete(key: &GrantedKey) -> Response {
     }))
 }
 
-/// A time to the second: `2026-11-20T23:52:43Z`.
-fn seconds(time: ServerTime) -> String {
-    // What an instant is written as begins with a date and a time of fixed width.
-    format!("{}Z", &time.to_instant().to_string()[..19])
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_first_value_of_a_body_counts() {
-        let check = |body: &str, is_read: bool| {
-            assert_eq!(first_json::<Value>(body.as_bytes()).is_ok(), is_read, "{body}");
-        };
-        check("{}", true);
-        check("{} trailing", true);
-        check("{}{", true);
-        check("", false);
-        check("{", false);
-        check("nothing", false);
-        check(&"[".repeat(10_000), false);
-    }
 
     #[test]
     fn what_is_a_challenge() {
