@@ -70,6 +70,59 @@ fn routes(team: &Team, victim: &str, invitation: &str) -> Vec<(&'static str, Str
     ]
 }
 
+/// What makes no sense on a route, and what its four are answered.
+fn malformed(victim: &str) -> Vec<(&'static str, String, Value, [u16; 4])> {
+    let owners = [403, 403, 403, 400];
+    let writers = [403, 403, 400, 400];
+    let all = [403, 400, 400, 400];
+    vec![
+        ("PATCH", String::new(), json!({ "name": 7 }), writers),
+        ("PATCH", String::new(), json!({ "name": "" }), writers),
+        ("POST", "/members".to_owned(), json!([]), owners),
+        ("POST", "/members".to_owned(), json!({ "email": "nobody", "role": "reader" }), owners),
+        ("PATCH", format!("/members/{victim}"), json!({ "role": "king" }), owners),
+        ("PATCH", format!("/members/{victim}"), json!(7), owners),
+        ("POST", "/invitations".to_owned(), json!({}), owners),
+        ("POST", "/invitations".to_owned(), json!("x"), owners),
+        ("POST", "/sync/push".to_owned(), json!({ "events": 7 }), writers),
+        ("POST", "/sync/push".to_owned(), json!({ "device_id": "d", "session_id": "s", "events": [] }), writers),
+        ("GET", "/sync/pull?limit=x".to_owned(), Value::Null, all),
+    ]
+}
+
+#[test]
+fn who_may_not_ask_is_told_that_before_what_is_wrong() {
+    let team = Team::new();
+    let (project, victim, _) = team.project();
+    for gone in [false, true] {
+        if gone {
+            team.owner().ok(&team.served, "DELETE", &format!("/v1/projects/{project}"), &Value::Null);
+        }
+        for (place, who) in team.people.iter().enumerate() {
+            for (method, rest, body, expected) in malformed(&victim) {
+                let (status, text) = status(&team, who, method, &project, &rest, &body);
+                let expected = if gone && place > 0 { 404 } else { expected[place] };
+                assert_eq!(status, expected, "{} {method} {rest} {body}: {text}", who.email);
+            }
+            let stream = who.stream(&team.served, &project, Some("yesterday")).status();
+            assert_eq!(stream, ["403", if gone { "404" } else { "400" }][usize::from(place > 0)], "{}", who.email);
+        }
+    }
+}
+
+#[test]
+fn who_leaves_is_answered_by_what_he_is() {
+    let team = Team::new();
+    for (who, expected) in team.people.iter().zip([403, 204, 204, 409]) {
+        let (project, ..) = team.project();
+        let members = team.owner().ok(&team.served, "GET", &format!("/v1/projects/{project}/members"), &Value::Null);
+        let own = members.as_array().unwrap().iter().find(|member| member["email"] == who.email.as_str());
+        let id = own.map_or("u_7fffffffffffffff", |member| member["user_id"].as_str().unwrap()).to_owned();
+        let (status, text) = status(&team, who, "DELETE", &project, &format!("/members/{id}"), &Value::Null);
+        assert_eq!(status, expected, "{}: {text}", who.email);
+    }
+}
+
 /// What a route answers; of a stream, only how it begins.
 fn status(team: &Team, who: &Teammate, method: &str, project: &str, rest: &str, body: &Value) -> (u16, String) {
     if rest == "/events" {

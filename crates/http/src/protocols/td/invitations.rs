@@ -10,7 +10,7 @@ use axum::routing::{delete, get, post};
 use axum::{Extension, Router};
 use serde::Serialize;
 use tombolo_core::limits::INVITATIONS_MAX;
-use tombolo_core::{EmailAddress, Role, ServerTime};
+use tombolo_core::{Act, EmailAddress, Role, ServerTime};
 use tombolo_service::{Answered, Caller, Invitation, InvitationStatus, InviteOutcome, Letter};
 
 use super::error::TdError;
@@ -83,8 +83,8 @@ async fn invite(
     project: ProjectParam,
     body: Body,
 ) -> Result<Response, TdError> {
-    let body = wire::body(body).await?;
-    let (email, role) = read(&body)?;
+    let body = project.or_refused(&app, caller, Act::Invite, wire::body(body).await).await?;
+    let (email, role) = project.or_refused(&app, caller, Act::Invite, read(&body)).await?;
     let invited = app.projects.invite(caller, project.id, email, role).await;
     match invited.map_err(|error| TdError::failed(&error))? {
         InviteOutcome::Made(invitation) => {
@@ -107,7 +107,7 @@ async fn invite(
 
 fn read(body: &[u8]) -> Result<(EmailAddress, Role), TdError> {
     let person: PersonWire<'_> = wire::json(body)?;
-    Ok((members::email(&person)?, members::role(&person)?))
+    Ok((wire::email(&person.email.0)?, members::role(&person)?))
 }
 
 /// The mail of an invitation: how td's command line accepts it, which has no word for that.

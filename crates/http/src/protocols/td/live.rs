@@ -16,7 +16,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::sync::watch;
 use tokio::time::sleep;
-use tombolo_core::{Env, Seq, ServerTime};
+use tombolo_core::{Act, Env, Seq, ServerTime};
 use tombolo_service::{Caller, Entry, FEEDS_PER_KEY_MAX, Feed, Opened};
 
 use super::error::TdError;
@@ -44,7 +44,7 @@ async fn events(
     project: ProjectParam,
     headers: HeaderMap,
 ) -> Result<Response, TdError> {
-    let after = last_event_id(&headers)?;
+    let after = project.or_refused(&app, caller, Act::Pull, last_event_id(&headers)).await?;
     let feed = match app.feeds.open(caller, project.id, after).await.map_err(|error| TdError::failed(&error))? {
         Opened::Feed(feed) => feed,
         Opened::Refused(refusal) => return project.ruled(Ok(Err(refusal))),

@@ -10,7 +10,7 @@ use axum::routing::{get, patch};
 use axum::{Extension, Router};
 use serde::Serialize;
 use tombolo_core::limits::{MEMBERS_MAX, PROJECTS_MAX};
-use tombolo_core::{EmailAddress, ProjectId, Role, UserId};
+use tombolo_core::{Act, ProjectId, Role, UserId};
 use tombolo_service::{Caller, Member, MemberAdded, MemberChanged, Who};
 
 use super::error::TdError;
@@ -69,9 +69,8 @@ async fn add(
     project: ProjectParam,
     body: Body,
 ) -> Result<Response, TdError> {
-    let body = wire::body(body).await?;
-    let person: PersonWire<'_> = wire::json(&body)?;
-    let (who, role) = (who(&person)?, role(&person)?);
+    let body = project.or_refused(&app, caller, Act::AddMember, wire::body(body).await).await?;
+    let (who, role) = project.or_refused(&app, caller, Act::AddMember, read_member(&body)).await?;
     match project.ruled(app.projects.add_member(caller, project.id, who, role).await)? {
         MemberAdded::Added(member) => Ok(wire::answer(StatusCode::CREATED, &MemberReply::new(project.id, member))),
         MemberAdded::AlreadyMember => Err(TdError::conflict("already a member of this project: change the role")),
@@ -89,8 +88,9 @@ async fn change(
     UserParam(member): UserParam,
     body: Body,
 ) -> Result<Response, TdError> {
-    let body = wire::body(body).await?;
-    let role = role(&wire::json(&body)?)?;
+    let body = project.or_refused(&app, caller, Act::ChangeRole, wire::body(body).await).await?;
+    let role = wire::json(&body).and_then(|person| role(&person));
+    let role = project.or_refused(&app, caller, Act::ChangeRole, role).await?;
     done(project.ruled(app.projects.change_role(caller, project.id, member, role).await)?)?;
     Ok(wire::answer(StatusCode::OK, &serde_json::json!({ "status": "updated" })))
 }
@@ -117,19 +117,19 @@ fn done(changed: MemberChanged) -> Result<(), TdError> {
     }
 }
 
+fn read_member(body: &[u8]) -> Result<(Who, Role), TdError> {
+    let person = wire::json(body)?;
+    Ok((who(&person)?, role(&person)?))
+}
+
 /// Whom a body means: by address, or else by number.
 fn who(person: &PersonWire<'_>) -> Result<Who, TdError> {
     match (&*person.email.0, &*person.user_id.0) {
         ("", "") => Err(TdError::bad_request("email or user_id is required")),
         // A number that nobody has, for one that is none.
-        ("", id) => Ok(Who::User(UserId::parse_public(id).unwrap_or(UserId::new(0)))),
-        _ => email(person).map(Who::Address),
+        ("", id) => Ok(Who::User(ids::read_user(id).unwrap_or(UserId::new(0)))),
+        (email, _) => wire::email(email).map(Who::Address),
     }
-}
-
-/// The address in a body.
-pub(super) fn email(person: &PersonWire<'_>) -> Result<EmailAddress, TdError> {
-    EmailAddress::parse(&person.email.0).map_err(|_| TdError::bad_request("valid email is required"))
 }
 
 /// The role in a body.
@@ -144,6 +144,8 @@ pub(super) fn role(person: &PersonWire<'_>) -> Result<Role, TdError> {
 
 #[cfg(test)]
 mod tests {
+    use tombolo_core::EmailAddress;
+
     use super::*;
 
     #[test]

@@ -5,11 +5,12 @@
 
 use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
-use tombolo_core::{CredentialId, InvitationId, ProjectId, UserId};
-use tombolo_service::{Ruled, ServiceError};
+use tombolo_core::{Act, CredentialId, InvitationId, ProjectId, UserId};
+use tombolo_service::{Caller, Ruled, ServiceError};
 
 use super::error::TdError;
-use super::wire;
+use super::{ids, wire};
+use crate::App;
 
 /// The project that a path names, as `{id}`.
 #[derive(Clone, Debug)]
@@ -27,6 +28,23 @@ impl ProjectParam {
             Ok(Err(refusal)) => Err(TdError::refused(refusal, &self.text)),
             Err(error) => Err(TdError::failed(&error)),
         }
+    }
+
+    /// What was read of a request that does `act`; of one that makes no sense, what is wrong with it, but only to who
+    /// may do it: anybody else is told that he may not, whatever he sent.
+    pub(super) async fn or_refused<T>(
+        &self,
+        app: &App,
+        caller: Caller,
+        act: Act,
+        read: Result<T, TdError>,
+    ) -> Result<T, TdError> {
+        let error = match read {
+            Ok(read) => return Ok(read),
+            Err(error) => error,
+        };
+        self.ruled(app.projects.get(caller, self.id, act).await)?;
+        Err(error)
     }
 }
 

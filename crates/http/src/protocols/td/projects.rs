@@ -97,12 +97,8 @@ async fn change(
     project: ProjectParam,
     body: Body,
 ) -> Result<Response, TdError> {
-    let body = wire::body(body).await?;
-    let ProjectWire { name, description } = wire::json(&body)?;
-    let change = ProjectChange {
-        name: name.map(|name| check_name(name.0)).transpose()?,
-        description: description.map(|description| check_description(description.0)).transpose()?,
-    };
+    let body = project.or_refused(&app, caller, Act::Rename, wire::body(body).await).await?;
+    let change = project.or_refused(&app, caller, Act::Rename, read_change(&body)).await?;
     let changed = project.ruled(app.projects.change(caller, project.id, change).await)?;
     Ok(wire::answer(StatusCode::OK, &ProjectReply::from(changed)))
 }
@@ -114,6 +110,14 @@ async fn delete(
 ) -> Result<Response, TdError> {
     project.ruled(app.projects.delete(caller, project.id).await)?;
     Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+fn read_change(body: &[u8]) -> Result<ProjectChange, TdError> {
+    let ProjectWire { name, description } = wire::json(body)?;
+    Ok(ProjectChange {
+        name: name.map(|name| check_name(name.0)).transpose()?,
+        description: description.map(|description| check_description(description.0)).transpose()?,
+    })
 }
 
 fn check_name(name: Cow<'_, str>) -> Result<String, TdError> {

@@ -41,8 +41,8 @@ async fn push(
     project: ProjectParam,
     body: Body,
 ) -> Result<Response, TdError> {
-    let body = wire::body(body).await?;
-    let mut push = Push::parse(&body)?;
+    let body = project.or_refused(&app, caller, Act::Push, wire::body(body).await).await?;
+    let mut push = project.or_refused(&app, caller, Act::Push, Push::parse(&body)).await?;
     let volume = Volume { events: push.events_count(), bytes: body.len() };
     drop(body);
     let entries = std::mem::take(&mut push.entries);
@@ -57,7 +57,8 @@ async fn pull(
     project: ProjectParam,
     RawQuery(query): RawQuery,
 ) -> Result<Response, TdError> {
-    let Query { after, limit, exclude } = Query::parse(query.as_deref().unwrap_or_default())?;
+    let query = Query::parse(query.as_deref().unwrap_or_default());
+    let Query { after, limit, exclude } = project.or_refused(&app, caller, Act::Pull, query).await?;
     let pull = Pull {
         // Before the first event there is nothing, however far.
         after: Seq::new(u64::try_from(after).unwrap_or(0)),
