@@ -8,7 +8,7 @@ use axum::body::Body;
 use axum::error_handling::HandleErrorLayer;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderName, Method, StatusCode, header};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::{BoxError, Router};
 use tower::ServiceBuilder;
@@ -34,9 +34,6 @@ pub fn router(app: Arc<App>) -> Router {
     if app.options.tickit {
         routes = routes.merge(protocols::tickit::routes());
     }
-    if app.options.td {
-        routes = routes.merge(protocols::td::routes(&app));
-    }
     let inner = ServiceBuilder::new()
         .layer(from_fn_with_state(Arc::clone(&app), observe::observed))
         .layer(CatchPanicLayer::custom(|_panic| panicked()))
@@ -45,7 +42,13 @@ pub fn router(app: Arc<App>) -> Router {
         .layer(TimeoutLayer::new(REQUEST_TIMEOUT))
         .layer(RequestDecompressionLayer::new())
         .map_request(|request: Request<_>| request.map(Body::new));
-    let routes = routes.fallback(not_found).layer(inner).with_state(Arc::clone(&app));
+    let mut routes = routes.fallback(not_found).layer(inner.clone());
+    if app.options.td {
+        // Around everything else, which knows no protocol.
+        let td = protocols::td::routes(&app).layer(inner).layer(from_fn(protocols::td::in_own_shape));
+        routes = routes.merge(td);
+    }
+    let routes = routes.with_state(Arc::clone(&app));
     // Paths are brought into one form before they are matched, so this goes around the router, not into it.
     let outer = ServiceBuilder::new().layer(from_fn_with_state(app, prepare)).layer(cors()).service(routes);
     Router::new().fallback_service(outer)

@@ -430,6 +430,25 @@ fn an_invitation_is_mailed_with_a_tame_name_and_no_mailbox_is_filled() {
 }
 
 #[test]
+fn pages_say_what_is_wrong_as_pages_and_routes_in_both_shapes() {
+    let served = install().set("rate_limit.auth=3").serve();
+    let strange = |path: &str| served.send(&Request::post(path, "x").header("Content-Encoding", "rot13"));
+    let answer = strange("/v1/auth/device/start");
+    assert_eq!((answer.status, &answer.json()["code"]), (415, &json!("unsupported_encoding")));
+    assert_eq!(answer.json()["error"]["code"], "unsupported_encoding");
+    let page = strange("/auth/verify");
+    assert_eq!((page.status, page.header("content-type")), (415, Some("text/html; charset=utf-8")));
+    let page = served.send(&Request::new("DELETE", "/auth/verify"));
+    assert_eq!((page.status, page.header("content-type")), (405, Some("text/html; charset=utf-8")));
+    assert_eq!(page.header("allow"), Some("GET, HEAD, POST, OPTIONS"));
+    while served.send(&Request::get("/auth/verify")).status == 200 {}
+    let page = served.send(&Request::get("/auth/verify"));
+    assert_eq!((page.status, page.header("content-type")), (429, Some("text/html; charset=utf-8")));
+    assert!(page.header("retry-after").is_some() && page.header("ratelimit-limit") == Some("3"));
+    assert!(said(&page, "error").contains("Wait a minute"), "{}", page.text());
+}
+
+#[test]
 fn a_server_that_stops_sends_what_waits_and_waits_for_no_silence() {
     let smtp = SmtpServer::start(Manner::PutsOff(1));
     let mut served = with_mail(&smtp.url()).serve();

@@ -17,6 +17,7 @@ mod params;
 mod payload;
 mod projects;
 mod push;
+mod shapes;
 mod sync;
 mod timestamp;
 mod wire;
@@ -26,6 +27,7 @@ use std::sync::Arc;
 use axum::Router;
 
 pub use invitations::invitation_letter;
+pub(crate) use shapes::in_own_shape;
 
 use crate::App;
 

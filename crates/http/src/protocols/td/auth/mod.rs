@@ -16,10 +16,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::http::StatusCode;
+use axum::response::Response;
 use axum::routing::{get, post};
 use tombolo_core::{Name, Purpose, limits};
 use tombolo_service::{Admissions, KeyWish, Polled};
 
+use self::page::Page;
 use super::gate::{self, AddressClass};
 use super::methods::only;
 use crate::App;
@@ -57,6 +60,17 @@ fn rest() -> Router<Arc<App>> {
         .route("/v1/auth/web/exchange", only(post(web::exchange), POST))
         .route("/auth/verify", only(get(verify::show).post(verify::enter), PAGE))
         .route(Admissions::APPROVE_PATH, only(get(approve::show).post(approve::approve), PAGE))
+}
+
+/// What a page says in place of what was asked of it.
+pub(super) fn error_page(status: StatusCode) -> Response {
+    let what = match status {
+        StatusCode::TOO_MANY_REQUESTS => "That was too often in a short time. Wait a minute, then try again.",
+        StatusCode::METHOD_NOT_ALLOWED => "This page is opened with a link, or by its own button.",
+        status if status.is_server_error() => "Something went wrong. Try again in a moment.",
+        _ => "This cannot be read. Open the page again.",
+    };
+    Page::new("Sign in a device").error(what).answer(status)
 }
 
 /// Counts what became of a device's question, unless it has to wait.
