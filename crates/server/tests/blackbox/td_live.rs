@@ -92,6 +92,18 @@ fn a_stream_ends_when_its_key_is_revoked_on_the_command_line() {
 }
 
 #[test]
+fn a_stream_ends_with_its_key_though_nothing_happens() {
+    let (served, _, bob, project, _) = team();
+    let database = rusqlite::Connection::open(served.install.database()).unwrap();
+    let soon = "UPDATE credentials SET expires_at = (unixepoch() + 6) * 1000000 \
+                WHERE user_id = (SELECT id FROM users WHERE name = 'bob')";
+    assert_eq!(database.execute(soon, []).unwrap(), 1);
+    let stream = bob.stream(&served, &project, None);
+    assert_eq!(stream.status(), "200");
+    assert_eq!(stream.next(":"), None, "not even a sign of life after fifteen seconds");
+}
+
+#[test]
 fn a_stream_ends_when_the_project_is_deleted() {
     let (served, ada, bob, project, _) = team();
     let stream = bob.stream(&served, &project, None);
