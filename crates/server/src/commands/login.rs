@@ -67,10 +67,10 @@ async fn list(admissions: &Admissions, place: &str, how: Answers) -> anyhow::Res
     let rows: Vec<_> = items.into_iter().map(row).collect();
     output::say_table(["CODE", "E-MAIL", "DEVICE", "ASKED", "ENDS"], &rows, "Nobody waits to sign in.");
     if !rows.is_empty() {
-        output::remark(
-            "Approve one that you know of with: tombolo login approve CODE\n\
-             The code that an older device shows is taken there, too.",
-        );
+        output::remark(format_args!(
+            "Approve one that you know of with: tombolo login approve{place} CODE\n\
+             The code that an older device shows is taken there, too."
+        ));
     }
     Ok(())
 }

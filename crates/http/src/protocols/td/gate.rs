@@ -14,8 +14,8 @@ use tombolo_service::{Access, Caller, Counted, Denial};
 pub(super) use tombolo_service::{AddressClass, KeyClass as Class};
 
 use super::error::TdError;
+use super::limits::BODY_BYTES_MAX;
 use super::timestamp::seconds;
-use super::{ids, limits};
 use crate::body::drain;
 use crate::client_address::ClientAddress;
 use crate::credentials::bearer;
@@ -27,9 +27,6 @@ const RATE_LIMIT_LIMIT: HeaderName = HeaderName::from_static("ratelimit-limit");
 const RATE_LIMIT_REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");
 const RATE_LIMIT_RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
 const X_KEY_EXPIRES_AT: HeaderName = HeaderName::from_static("x-key-expires-at");
-
-/// How long before its end a key's holder is told of it on each reply: time for a person to sign in again.
-const EXPIRY_NOTICE: Duration = Duration::from_secs(30 * 86_400);
 
 /// Lets only those through to `routes` who bring a good key, and not too often; handlers find who it is as an
 /// [`Extension`](axum::Extension) of [`tombolo_service::Caller`].
@@ -122,7 +119,7 @@ fn project_of(params: &RawPathParams) -> Option<String> {
 
 async fn refuse(error: TdError, request: Request) -> Response {
     // As much as a push may have, so that its client gets to read the answer instead of a broken connection.
-    drain(request.into_body(), limits::BODY_BYTES_MAX).await;
+    drain(request.into_body(), BODY_BYTES_MAX).await;
     error.into_response()
 }
 

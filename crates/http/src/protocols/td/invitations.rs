@@ -128,7 +128,7 @@ YOUR-KEY is the api_key in ~/.config/td/auth.json. The invitation ends on
 {until}. If you expected none, delete this mail.
 ",
         role = invitation.role,
-        id = ids::write_invitation(invitation.id),
+        id = invitation.id.public(),
         until = &seconds(invitation.expires_at)[..10],
     )
 }

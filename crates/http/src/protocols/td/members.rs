@@ -127,7 +127,7 @@ fn who(person: &PersonWire<'_>) -> Result<Who, TdError> {
     match (&*person.email.0, &*person.user_id.0) {
         ("", "") => Err(TdError::bad_request("email or user_id is required")),
         // A number that nobody has, for one that is none.
-        ("", id) => Ok(Who::User(ids::read_user(id).unwrap_or(UserId::new(0)))),
+        ("", id) => Ok(Who::User(UserId::parse_public(id).unwrap_or(UserId::new(0)))),
         (email, _) => wire::email(email).map(Who::Address),
     }
 }

@@ -9,7 +9,7 @@ use tombolo_core::{Act, CredentialId, InvitationId, ProjectId, UserId};
 use tombolo_service::{Caller, Ruled, ServiceError};
 
 use super::error::TdError;
-use super::{ids, wire};
+use super::wire;
 use crate::App;
 
 /// The project that a path names, as `{id}`.

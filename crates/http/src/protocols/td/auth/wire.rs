@@ -11,7 +11,6 @@ use tombolo_core::EmailAddress;
 use tombolo_service::{GrantedKey, SecretHash};
 
 use crate::protocols::td::error::TdError;
-use crate::protocols::td::ids::write_user;
 use crate::protocols::td::timestamp::seconds;
 use crate::protocols::td::wire::{self, body_within, json};
 
