@@ -47,6 +47,15 @@ fn is_put_away(served: &Served) -> bool {
     std::fs::metadata(wal).map_or(0, |file| file.len()) == 0
 }
 
+/// The present, as the database tells it, in microseconds.
+const NOW: &str = "unixepoch() * 1000000";
+
+/// Changes what is stored behind the server's back: one row.
+fn alter(served: &Served, sql: &str) {
+    let database = rusqlite::Connection::open(served.install.database()).unwrap();
+    assert_eq!(database.execute(sql, []).unwrap(), 1, "{sql}");
+}
+
 /// Everything that is stored, to look for what must not be.
 fn stored(served: &Served) -> Vec<u8> {
     let entries = std::fs::read_dir(served.install.data()).unwrap();

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use tombolo_testkit::served::Served;
 use tombolo_testkit::td::{Stream, Teammate, event};
 
-use crate::serve;
+use crate::{NOW, alter, serve};
 
 fn team() -> (Served, Teammate, Teammate, String, String) {
     let served = serve();
@@ -94,10 +94,8 @@ fn a_stream_ends_when_its_key_is_revoked_on_the_command_line() {
 #[test]
 fn a_stream_ends_with_its_key_though_nothing_happens() {
     let (served, _, bob, project, _) = team();
-    let database = rusqlite::Connection::open(served.install.database()).unwrap();
-    let soon = "UPDATE credentials SET expires_at = (unixepoch() + 6) * 1000000 \
-                WHERE user_id = (SELECT id FROM users WHERE name = 'bob')";
-    assert_eq!(database.execute(soon, []).unwrap(), 1);
+    let keys = "user_id = (SELECT id FROM users WHERE name = 'bob')";
+    alter(&served, &format!("UPDATE credentials SET expires_at = {NOW} + 6000000 WHERE {keys}"));
     let stream = bob.stream(&served, &project, None);
     assert_eq!(stream.status(), "200");
     assert_eq!(stream.next(":"), None, "not even a sign of life after fifteen seconds");

@@ -80,6 +80,14 @@ fn is_put_away(served: &Served) -> bool {
     served.install.postgres().sql(sql) == "0"
 }
 
+/// The present, as the database tells it, in microseconds.
+const NOW: &str = "(extract(epoch FROM now()) * 1000000)::int8";
+
+/// Changes what is stored behind the server's back: one row.
+fn alter(served: &Served, sql: &str) {
+    assert_eq!(served.install.postgres().sql(&format!("{sql} RETURNING 1")).lines().next(), Some("1"), "{sql}");
+}
+
 /// Everything that is stored, to look for what must not be.
 fn stored(served: &Served) -> Vec<u8> {
     let database = served.install.postgres();
