@@ -9,6 +9,7 @@ mod client_address;
 mod credentials;
 mod failure;
 mod health;
+mod held_body;
 mod metrics;
 mod network;
 mod observe;

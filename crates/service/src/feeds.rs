@@ -1,12 +1,12 @@
 //! A project's log as it grows, for those who stay connected.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
-use tombolo_core::{Act, CredentialId, Env, ProjectId, Refusal, Seq, ServerTime};
+use tombolo_core::{Act, Env, ProjectId, Refusal, Seq, ServerTime};
 use tombolo_storage::{Entry, PageBounds, Project, Ruled, Store};
 
 use crate::access_changes::{AccessChanges, AccessListener};
+use crate::seats::{Seat, Seats};
 use crate::watchers::{Watcher, Watchers};
 use crate::{Caller, ServiceError};
 
@@ -39,7 +39,7 @@ impl Feeds {
     /// Feeds of the logs in `store`.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, env: Arc<dyn Env>, watchers: Arc<Watchers>, changes: Arc<AccessChanges>) -> Self {
-        Self { store, env, watchers, changes, seats: Arc::default() }
+        Self { store, env, watchers, changes, seats: Seats::new(FEEDS_PER_KEY_MAX) }
     }
 
     /// Opens a feed of a project's log, after `after`, or from its present end. May be dropped midway.
@@ -47,7 +47,7 @@ impl Feeds {
     /// # Errors
     /// [`ServiceError::Busy`] when too many watch already; [`ServiceError::Store`].
     pub async fn open(&self, caller: Caller, project: ProjectId, after: Option<Seq>) -> Result<Opened, ServiceError> {
-        let Some(seat) = Seats::take(&self.seats, caller.credential) else { return Ok(Opened::TooMany) };
+        let Some(seat) = self.seats.take(caller.credential) else { return Ok(Opened::TooMany) };
         // Before it is asked whether he may: what changes from here on is heard.
         let changes = self.changes.listen();
         let project = match self.store.project(project, caller.user, Act::Pull).await? {
@@ -148,44 +148,5 @@ impl Feed {
         let Caller { user, credential, .. } = self.caller;
         let allowed: Ruled<Project> = self.store.project(self.project.id, user, Act::Pull).await?;
         Ok(allowed.is_ok() && !self.store.live_credentials(&[credential]).await?.is_empty())
-    }
-}
-
-/// How many feeds each key has open.
-#[derive(Default)]
-struct Seats(Mutex<HashMap<CredentialId, usize>>);
-
-impl Seats {
-    fn take(this: &Arc<Self>, key: CredentialId) -> Option<Seat> {
-        let mut taken = this.taken();
-        let count = taken.entry(key).or_default();
-        if *count >= FEEDS_PER_KEY_MAX {
-            return None;
-        }
-        *count += 1;
-        drop(taken);
-        Some(Seat { key, seats: Arc::clone(this) })
-    }
-
-    fn taken(&self) -> MutexGuard<'_, HashMap<CredentialId, usize>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// One of a key's feeds.
-struct Seat {
-    key: CredentialId,
-    seats: Arc<Seats>,
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        let mut taken = self.seats.taken();
-        if let Some(count) = taken.get_mut(&self.key) {
-            *count -= 1;
-            if *count == 0 {
-                taken.remove(&self.key);
-            }
-        }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tombolo_core::{Act, Env, ProjectId, Seq};
 use tombolo_storage::{Append, Appended, Entry, Guard, LogEnd, NewEntry, PageBounds, Ruled, Store};
 
+use crate::seats::{Seat, Seats};
 use crate::{Caller, ServiceError};
 
 /// Pages that one pull reads at most while it leaves entries out. At a thousand entries a page and more, a client gets
@@ -12,6 +13,10 @@ use crate::{Caller, ServiceError};
 const PAGES_MAX: usize = 1_000;
 /// Entries of a page that is read to be sifted: a small limit must not make many pages.
 const SIFTED_PAGE: usize = 1_000;
+
+/// Pulls of one key that may be under way, until the last of each reply is on its way: a clone pulls one page after the
+/// other, and a page of 8 MiB that its reader does not read stays in memory until it is given up.
+pub const PULLS_PER_KEY_MAX: usize = 8;
 
 /// What a pull asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,17 +40,27 @@ pub struct Pulled {
     pub has_more: bool,
 }
 
+/// What became of a pull.
+#[derive(Debug)]
+pub enum PullAnswer {
+    /// It was read. The seat is to be held for as long as the reply takes memory.
+    Page(Pulled, Seat),
+    /// The key has [`PULLS_PER_KEY_MAX`] under way.
+    TooMany,
+}
+
 /// What one can do with a project's log.
 pub struct Journal {
     store: Arc<dyn Store>,
     env: Arc<dyn Env>,
+    seats: Arc<Seats>,
 }
 
 impl Journal {
     /// The journals of `store`.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, env: Arc<dyn Env>) -> Self {
-        Self { store, env }
+        Self { store, env, seats: Seats::new(PULLS_PER_KEY_MAX) }
     }
 
     /// Appends entries, each once, and says what became of each, in their order.
@@ -73,7 +88,18 @@ impl Journal {
     ///
     /// # Errors
     /// [`ServiceError::Store`].
-    pub async fn pull(&self, caller: Caller, project: ProjectId, pull: Pull) -> Result<Ruled<Pulled>, ServiceError> {
+    pub async fn pull(
+        &self,
+        caller: Caller,
+        project: ProjectId,
+        pull: Pull,
+    ) -> Result<Ruled<PullAnswer>, ServiceError> {
+        let Some(seat) = self.seats.take(caller.credential) else { return Ok(Ok(PullAnswer::TooMany)) };
+        let pulled = self.read(caller, project, pull).await?;
+        Ok(pulled.map(|pulled| PullAnswer::Page(pulled, seat)))
+    }
+
+    async fn read(&self, caller: Caller, project: ProjectId, pull: Pull) -> Result<Ruled<Pulled>, ServiceError> {
         let space = match self.store.project(project, caller.user, Act::Pull).await? {
             Ok(project) => project.space(),
             Err(refusal) => return Ok(Err(refusal)),

@@ -23,6 +23,7 @@ mod projects;
 mod rate_limits;
 mod remembered;
 mod replication;
+mod seats;
 mod sign_in;
 mod steady_clock;
 mod watchers;
@@ -32,13 +33,14 @@ mod wrong_tokens;
 pub use access_changes::{AccessChanges, AccessListener};
 pub use error::ServiceError;
 pub use feeds::{FEEDS_PER_KEY_MAX, Feed, Feeds, Opened};
-pub use journal::{Journal, Pull, Pulled};
+pub use journal::{Journal, PULLS_PER_KEY_MAX, Pull, PullAnswer, Pulled};
 pub use keyring::{Access, Caller, Denial, Keyring, Made, NewToken};
 pub use keys::Keys;
 pub use outbox::{Mail, Outbox, OutgoingMail};
 pub use projects::{InviteOutcome, Letter, Post, ProjectDraft, Projects};
 pub use rate_limits::{AddressClass, Counted, KeyClass, RateLimitOptions, RateLimits};
 pub use replication::{ExchangeRequest, Replication, ReplyBounds};
+pub use seats::Seat;
 pub use sign_in::{
     AdmissionOptions, Admissions, CodeEntered, CodeStarted, Exchange, GrantedKey, KeyWish, LinkOpened, LinkToken,
     OwnerApproval, Polled, Request, StateError, WebRefused, WebState, to_minute,

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
@@ -11,7 +12,7 @@ use axum::routing::{get, post};
 use axum::{Extension, Router};
 use serde::Serialize;
 use tombolo_core::{Act, Purpose, Seq};
-use tombolo_service::{Caller, PageBounds, Pull, Pulled};
+use tombolo_service::{Caller, PULLS_PER_KEY_MAX, PageBounds, Pull, PullAnswer, Pulled};
 
 use super::error::TdError;
 use super::gate::{self, Class};
@@ -20,7 +21,12 @@ use super::params::ProjectParam;
 use super::push::Push;
 use super::timestamp::seconds;
 use super::{limits, normal, wire};
+use crate::held_body::HeldBody;
+use crate::metrics::LimitClass;
 use crate::{App, Volume};
+
+/// What a client is told to wait that has too many pulls under way: a reply takes less, where it is read.
+const UNDER_WAY_WAIT: Duration = Duration::from_secs(1);
 
 pub(super) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
     let pushes = Router::new().route("/v1/projects/{id}/sync/push", only(post(push), "POST, OPTIONS"));
@@ -65,10 +71,17 @@ async fn pull(
         bounds: PageBounds { count_max: limit, bytes_max: limits::PULL_BYTES_MAX },
         without: exclude.filter(|_| app.options.td_exclude_client).map(|device| normal::begins(&device)),
     };
-    let pulled = project.ruled(app.journal.pull(caller, project.id, pull).await)?;
+    let (pulled, seat) = match project.ruled(app.journal.pull(caller, project.id, pull).await)? {
+        PullAnswer::Page(pulled, seat) => (pulled, seat),
+        PullAnswer::TooMany => {
+            app.metrics.limited(LimitClass::Pull);
+            let message = format!("this key has {PULLS_PER_KEY_MAX} pulls under way: read their replies first");
+            return Err(TdError::too_many(message, UNDER_WAY_WAIT));
+        }
+    };
     let page = write_page(&pulled, after);
     app.metrics.pulled(Purpose::Td, Volume { events: pulled.entries.len(), bytes: page.len() });
-    Ok(json(page))
+    Ok(json(HeldBody::body(page, seat)))
 }
 
 async fn status(
