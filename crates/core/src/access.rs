@@ -11,6 +11,8 @@ pub enum Purpose {
     Tickit,
     /// The td command line.
     Td,
+    /// Apps that keep histories of events (simple-sync).
+    SimpleSync,
 }
 
 /// How a token of a purpose is known again.
@@ -24,12 +26,12 @@ pub enum Proof {
 
 /// A purpose that this server does not serve.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no protocol of this server; known: tickit, td")]
+#[error("{0:?} is no protocol of this server; known: tickit, td, simple-sync")]
 pub struct UnknownPurpose(String);
 
 impl Purpose {
     /// All purposes, for lists and help.
-    pub const ALL: [Self; 2] = [Self::Tickit, Self::Td];
+    pub const ALL: [Self; 3] = [Self::Tickit, Self::Td, Self::SimpleSync];
 
     /// The purpose spelt `text`.
     ///
@@ -45,6 +47,7 @@ impl Purpose {
         match self {
             Self::Tickit => "tickit",
             Self::Td => "td",
+            Self::SimpleSync => "simple-sync",
         }
     }
 
@@ -54,6 +57,7 @@ impl Purpose {
         match self {
             Self::Tickit => "tks_",
             Self::Td => "td_live_",
+            Self::SimpleSync => "sk_",
         }
     }
 
@@ -62,7 +66,7 @@ impl Purpose {
     pub const fn proof(self) -> Proof {
         match self {
             Self::Tickit => Proof::Argon2id,
-            Self::Td => Proof::Sha256,
+            Self::Td | Self::SimpleSync => Proof::Sha256,
         }
     }
 }
@@ -97,39 +101,72 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// A token in its written form: the mark of its purpose, and 32 letters and digits (190 bits).
+/// A token in its written form: the mark of its purpose, and random letters: 32 letters and digits (190 bits), or, where
+/// clients expect a key to be base64, 43 letters of that (256 bits).
 #[derive(Clone, PartialEq, Eq)]
 pub struct TokenText {
     purpose: Purpose,
     text: Secret,
 }
 
+/// The letters of a purpose's tokens.
+struct Letters {
+    alphabet: &'static [u8],
+    count: usize,
+}
+
+impl Letters {
+    const ALPHANUMERIC: Self =
+        Self { alphabet: b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789", count: 32 };
+    /// 32 bytes in base64, which 43 letters hold and two bits more.
+    const BASE64: Self =
+        Self { alphabet: b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/", count: 43 };
+
+    const fn of(purpose: Purpose) -> Self {
+        match purpose {
+            Purpose::Tickit | Purpose::Td => Self::ALPHANUMERIC,
+            Purpose::SimpleSync => Self::BASE64,
+        }
+    }
+
+    /// Bytes that would favour some letters are skipped.
+    fn make(&self, randomness: &[u8]) -> Option<String> {
+        let len = self.alphabet.len();
+        let usable = randomness.iter().map(|byte| usize::from(*byte)).filter(|byte| *byte < 256 - 256 % len);
+        let mut places: Vec<usize> = usable.take(self.count).map(|byte| byte % len).collect();
+        if places.len() < self.count {
+            return None;
+        }
+        if let (64, Some(last)) = (len, places.last_mut()) {
+            // The two bits that are too many are zero, as whoever decodes it expects.
+            *last &= 0b11_1100;
+        }
+        Some(places.into_iter().map(|place| char::from(self.alphabet[place])).collect())
+    }
+
+    fn are(&self, text: &str) -> bool {
+        text.len() == self.count && text.bytes().all(|byte| self.alphabet.contains(&byte))
+    }
+}
+
 impl TokenText {
-    const RANDOM_CHARS: usize = 32;
     const PREFIX_CHARS: usize = 8;
-    const ALPHABET: &'static [u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 
     /// Makes a token from `randomness`; `None` when it held too few usable bytes, then call again with fresh ones.
     ///
-    /// Bytes of 248 and above are skipped, so that each letter is equally likely.
+    /// Each letter is equally likely.
     #[must_use]
     pub fn make(purpose: Purpose, randomness: &[u8]) -> Option<Self> {
-        let letters: String = randomness
-            .iter()
-            .filter(|byte| **byte < 248)
-            .take(Self::RANDOM_CHARS)
-            .map(|byte| char::from(Self::ALPHABET[usize::from(*byte) % 62]))
-            .collect();
-        let text = || Secret::new(format!("{}{letters}", purpose.token_mark()));
-        (letters.len() == Self::RANDOM_CHARS).then(|| Self { purpose, text: text() })
+        let letters = Letters::of(purpose).make(randomness)?;
+        Some(Self { purpose, text: Secret::new(format!("{}{letters}", purpose.token_mark())) })
     }
 
     /// Reads a token that a client presented; `None` when it cannot be one of ours.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let is_random =
-            |letters: &str| letters.len() == Self::RANDOM_CHARS && letters.bytes().all(|b| b.is_ascii_alphanumeric());
-        let begins = |purpose: &Purpose| text.strip_prefix(purpose.token_mark()).is_some_and(is_random);
+        let begins = |purpose: &Purpose| {
+            text.strip_prefix(purpose.token_mark()).is_some_and(|letters| Letters::of(*purpose).are(letters))
+        };
         let purpose = Purpose::ALL.into_iter().find(begins)?;
         Some(Self { purpose, text: Secret::new(text.to_owned()) })
     }
@@ -183,6 +220,9 @@ mod tests {
         assert_eq!(token.secret().reveal(), "td_live_HHHHHHHHHHHHHHHHHHHHHHHHHHHHHHHH");
         assert_eq!(TokenText::parse(token.secret().reveal()), Some(token.clone()));
         assert_eq!(token.locator().len(), 64);
+        let token = TokenText::make(Purpose::SimpleSync, &[255; 43]).unwrap();
+        assert_eq!(token.secret().reveal(), format!("sk_{}8", "/".repeat(42)));
+        assert_eq!(TokenText::parse(token.secret().reveal()), Some(token));
     }
 
     #[test]
@@ -201,6 +241,8 @@ mod tests {
             "tks_short",
             "tkt_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
             "tks_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\u{e9}",
+            "sk_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+            "sk_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
         ] {
             assert!(TokenText::parse(text).is_none(), "{text}");
         }

@@ -16,6 +16,7 @@
 //! ```
 
 mod access;
+pub mod acl;
 mod change;
 mod codes;
 mod coverage;

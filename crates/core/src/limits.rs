@@ -83,3 +83,16 @@ pub const DEVICE_BYTES_MAX: usize = NAME_BYTES_MAX;
 pub const STATE_BYTES_MAX: usize = 512;
 /// Mails that wait to be sent, about 1 KB each. More are dropped: whoever waits may ask again.
 pub const MAILS_WAITING_MAX: usize = 256;
+
+/// A text that a rule's pattern, or what it is matched with, may be, in bytes: ids of items are a few UUIDs at most.
+pub const ACL_TEXT_BYTES_MAX: usize = 1_024;
+/// Rules in force at once, about 300 bytes each in memory.
+pub const RULES_MAX: usize = 100_000;
+/// How long a setup token can be exchanged for a key.
+pub const SETUP_TOKEN_SPAN: Duration = Duration::from_secs(24 * 3_600);
+/// How long a ticket for a stream of events can be used: the page that asked for it connects at once.
+pub const TICKET_SPAN: Duration = Duration::from_secs(60);
+/// Tickets of one user that wait to be used: a page asks for one when it connects. Beyond it the oldest goes.
+pub const TICKETS_MAX: usize = 32;
+/// How often a push is judged anew because the rules were changed while it was judged.
+pub const JUDGED_MAX: usize = 16;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tombolo_core::{Act, Env, ProjectId, Seq};
-use tombolo_storage::{Append, Appended, Entry, Guard, LogEnd, NewEntry, PageBounds, Ruled, Store};
+use tombolo_storage::{Append, Appended, Entry, Guard, LogEnd, NewEntry, NotAppended, PageBounds, Ruled, Store};
 
 use crate::seats::{Seat, Seats};
 use crate::{Caller, ServiceError};
@@ -81,7 +81,14 @@ impl Journal {
             return Ok(may.map(|_| Vec::new()));
         }
         let guard = Guard::Member { project, user: caller.user };
-        Ok(self.store.append(Append { guard, entries, now: self.env.now() }).await?)
+        let append = Append { guard, entries, weights: Vec::new(), is_same: None, now: self.env.now() };
+        Ok(match self.store.append(append).await? {
+            Ok(appended) => Ok(appended),
+            Err(NotAppended::Refused(refusal)) => Err(refusal),
+            Err(other) => {
+                return Err(ServiceError::Internal(format!("a member's entries were not appended: {other:?}")));
+            }
+        })
     }
 
     /// Reads what is new.
@@ -177,6 +184,7 @@ mod tests {
         let entry = |(seq, letter): (u64, char)| Entry {
             seq: Seq::new(seq),
             committed_at: ServerTime::from_micros(0),
+            written_at: ServerTime::from_micros(0).to_instant(),
             payload: letter.to_string().repeat(10).into_bytes(),
         };
         (from..).zip(letters.chars()).map(entry).collect()

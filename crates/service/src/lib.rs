@@ -12,12 +12,14 @@
 
 mod access_changes;
 mod error;
+mod events;
 mod feeds;
 mod journal;
 mod keyring;
 mod keys;
 mod label;
 mod outbox;
+mod participants;
 mod password;
 mod projects;
 mod rate_limits;
@@ -32,11 +34,16 @@ mod wrong_tokens;
 
 pub use access_changes::{AccessChanges, AccessListener};
 pub use error::ServiceError;
+pub use events::{
+    Admission, Asked, Encoding, EventCodec, EventStream, Events, EventsOpened, Form, History, Parts, Rulebook, Ruling,
+    Shown, Since, Submission, Submitted,
+};
 pub use feeds::{FEEDS_PER_KEY_MAX, Feed, Feeds, Opened};
 pub use journal::{Journal, PULLS_PER_KEY_MAX, Pull, PullAnswer, Pulled};
 pub use keyring::{Access, Caller, Denial, Keyring, Made, NewToken};
 pub use keys::Keys;
 pub use outbox::{Mail, Outbox, OutgoingMail};
+pub use participants::{GivenTicket, Participants, SetupToken, SetupTokenFound, SignedIn};
 pub use projects::{InviteOutcome, Letter, Post, ProjectDraft, Projects};
 pub use rate_limits::{AddressClass, Counted, KeyClass, RateLimitOptions, RateLimits};
 pub use replication::{ExchangeRequest, Replication, ReplyBounds};
@@ -48,7 +55,8 @@ pub use sign_in::{
 pub use watchers::{WATCHERS_MAX, Watcher, Watchers};
 // What a protocol reads and writes; it never names the store itself.
 pub use tombolo_storage::{
-    Action, Answer, Answered, Appended, CommitCounts, Credential, Delivery, Entry, Exchanged, Flow, Invitation,
-    InvitationStatus, LogEnd, Member, MemberAdded, MemberChanged, NewEntry, PageBounds, Project, ProjectChange,
-    Refused, Ruled, SecretHash, Spread, StoreError, Totals, Who, Write,
+    Action, Answer, Answered, Appended, CommitCounts, Credential, Delivery, Effect, Entry, Exchanged, Flow, Identity,
+    IdentityAdded, IdentityChange, IdentityChanged, Invitation, InvitationStatus, LogEnd, Member, MemberAdded,
+    MemberChanged, NewEntry, NewIdentity, NewKey, PageBounds, Project, ProjectChange, Refused, Ruled, SecretHash,
+    Spread, StoreError, Totals, Unfit, Username, Weight, Who, Write,
 };

@@ -3,9 +3,9 @@
 pub(crate) mod page;
 pub(crate) mod plan;
 
-use tombolo_core::{Act, Digest, Instant, ProjectId, Refusal, Role, Seq, ServerTime, UserId, allows, limits};
+use tombolo_core::{Act, Digest, Instant, Name, ProjectId, Refusal, Role, Seq, ServerTime, UserId, allows, limits};
 
-use crate::{Reply, Ruled, SpaceAddress, StoreError};
+use crate::{NewIdentity, NewKey, Reply, Ruled, SecretHash, SpaceAddress, StoreError};
 
 /// An entry to be appended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +18,44 @@ pub struct NewEntry {
     pub payload: Vec<u8>,
 }
 
+/// What an entry is to a log that is [`Guard::Rules`]'.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Weight {
+    /// Whether it changes the rules: whoever was judged by those before it is judged anew.
+    pub is_ruling: bool,
+    /// What is done in the same transaction, if the entry is new.
+    pub effect: Option<Effect>,
+}
+
+/// What an entry does beside being stored, for the protocol of its log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Makes somebody known.
+    AddIdentity(NewIdentity),
+    /// Gives out a setup token; those of the same identity that were given out before end.
+    GiveSetupToken {
+        /// For whom.
+        subject: Name,
+        /// The token's hash.
+        token: SecretHash,
+        /// When it ends.
+        expires_at: ServerTime,
+    },
+    /// Uses a setup token up, and makes a key of whoever it was given out for. Keys that ended are swept away, and above
+    /// [`limits::KEYS_MAX`] the one longest unused goes.
+    UseSetupToken {
+        /// The token's hash.
+        token: SecretHash,
+        /// The key.
+        key: NewKey,
+    },
+    /// Revokes all keys of somebody for the protocol; nothing, where he is not known.
+    RevokeKeys {
+        /// Whose.
+        subject: Name,
+    },
+}
+
 /// Who may append, decided in the transaction that appends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Guard {
@@ -27,6 +65,16 @@ pub enum Guard {
         project: ProjectId,
         /// Who.
         user: UserId,
+    },
+    /// Whoever the rules let that the log itself holds. They were asked before; here it is only seen to it that they
+    /// are still those. Such a log can also be read in the order of writing.
+    Rules {
+        /// The log.
+        space: SpaceAddress,
+        /// Who. He must not be disabled.
+        user: UserId,
+        /// The last ruling that was considered; zero for none.
+        ruling: Seq,
     },
 }
 
@@ -54,12 +102,16 @@ impl Standing {
 }
 
 /// Entries of one request.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Append {
     /// Who appends, and to where.
     pub guard: Guard,
     /// In this order.
     pub entries: Vec<NewEntry>,
+    /// What they are, in their order; those without one weigh nothing.
+    pub weights: Vec<Weight>,
+    /// Whether an entry that is stored (first) and one with the same key (second) are the same. Without it, they are.
+    pub is_same: Option<fn(&[u8], &[u8]) -> bool>,
     /// The server's time.
     pub now: ServerTime,
 }
@@ -81,6 +133,47 @@ pub enum Appended {
     Repeat(Seq),
 }
 
+/// Why nothing of a request was appended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotAppended {
+    /// Its [`Guard`] does not let it.
+    Refused(Refusal),
+    /// The rules were changed since they were asked: ask them again.
+    Outdated,
+    /// The log, or the request before it, holds something else under the key of the entry at this place.
+    Clash(usize),
+    /// What the entry at this place does cannot be done.
+    Unfit(usize, Unfit),
+}
+
+/// Why an [`Effect`] cannot be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unfit {
+    /// The identity is there already.
+    Known,
+    /// Its username is somebody else's.
+    UsernameTaken,
+    /// There is no such identity, or its user is disabled.
+    Unknown,
+    /// The setup token was used up, has ended, or never was one.
+    Spent,
+}
+
+impl From<Refusal> for NotAppended {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+/// A place in the order of writing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// When it was written, to the millisecond, in milliseconds since 1970.
+    pub millis: i64,
+    /// Its place in the log, which tells apart what was written at once.
+    pub seq: Seq,
+}
+
 /// An entry as the log keeps it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
@@ -88,6 +181,8 @@ pub struct Entry {
     pub seq: Seq,
     /// When it was committed.
     pub committed_at: ServerTime,
+    /// When its client said that it wrote.
+    pub written_at: Instant,
     /// The content.
     pub payload: Vec<u8>,
 }
@@ -140,7 +235,17 @@ pub trait Entries: Send + Sync {
     ///
     /// # Errors
     /// After any failure the same request may be sent again: what was stored before is recognised.
-    fn append(&self, append: Append) -> Reply<'_, Ruled<Vec<Appended>>>;
+    fn append(&self, append: Append) -> Reply<'_, Result<Vec<Appended>, NotAppended>>;
+
+    /// Those entries that the log holds under these keys, in the order of the keys.
+    fn find_entries<'a>(&'a self, space: SpaceAddress, keys: &'a [Digest]) -> Reply<'a, Vec<Option<Entry>>>;
+
+    /// The rulings after `after`, in the order of the log, as many as `bounds` let.
+    fn rulings(&self, space: SpaceAddress, after: Seq, bounds: PageBounds) -> Reply<'_, Vec<Entry>>;
+
+    /// Entries in the order of writing: those after `after`, without those of the log after `upto`, as many as `bounds`
+    /// let. For logs of [`Guard::Rules`] only.
+    fn timeline(&self, space: SpaceAddress, after: Place, upto: Seq, bounds: PageBounds) -> Reply<'_, Vec<Entry>>;
 
     /// The entries after `after`, as many as `bounds` let. An unknown space is an empty log.
     fn entries(&self, space: SpaceAddress, after: Seq, bounds: PageBounds) -> Reply<'_, EntryPage>;

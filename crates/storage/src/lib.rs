@@ -12,6 +12,7 @@ mod commits;
 mod entries;
 mod error;
 mod exchange;
+mod identities;
 mod ledger;
 mod logs;
 pub mod memory;
@@ -30,8 +31,14 @@ use std::pin::Pin;
 pub use accounts::{Accounts, Added, Credential, FoundCredential, NewCredential, Refusal, User};
 pub use bus::{Bus, FRAME_BYTES_MAX, Frame, Listener, LocalBus, Message, TOPIC_BYTES_MAX};
 pub use commits::{CommitCounts, Spread};
-pub use entries::{Append, Appended, Entries, Entry, EntryPage, Guard, LogEnd, NewEntry, PageBounds, Totals};
+pub use entries::{
+    Append, Appended, Effect, Entries, Entry, EntryPage, Guard, LogEnd, NewEntry, NotAppended, PageBounds, Place,
+    Totals, Unfit, Weight,
+};
 pub use error::StoreError;
+pub use identities::{
+    Identities, Identity, IdentityAdded, IdentityChange, IdentityChanged, IdentityKey, NewIdentity, Ticket, Username,
+};
 pub use logs::{Action, Answer, Delivery, Exchange, Exchanged, LoggedChange, Logs, Refused, SpaceAddress, Write};
 pub use projects::{
     Answered, Invitation, InvitationStatus, Invited, Member, MemberAdded, MemberChanged, NewInvitation, NewProject,

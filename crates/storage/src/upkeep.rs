@@ -69,6 +69,12 @@ pub trait Upkeep: Send + Sync {
 }
 
 /// A store: everything that the service needs kept.
-pub trait Store: crate::Logs + crate::Entries + crate::Accounts + crate::Projects + crate::SignIns + Upkeep {}
+pub trait Store:
+    crate::Logs + crate::Entries + crate::Accounts + crate::Identities + crate::Projects + crate::SignIns + Upkeep
+{
+}
 
-impl<T: crate::Logs + crate::Entries + crate::Accounts + crate::Projects + crate::SignIns + Upkeep> Store for T {}
+impl<T> Store for T where
+    T: crate::Logs + crate::Entries + crate::Accounts + crate::Identities + crate::Projects + crate::SignIns + Upkeep
+{
+}

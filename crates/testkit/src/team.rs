@@ -9,7 +9,7 @@ use tombolo_core::{
 };
 use tombolo_storage::{
     Accounts, Added, Append, Appended, Entries, Entry, EntryPage, Guard, Logs, MemberAdded, NewEntry, NewProject,
-    PageBounds, Projects, Ruled, SpaceAddress, StoreError, Upkeep, Who,
+    NotAppended, PageBounds, Projects, Ruled, SpaceAddress, StoreError, Upkeep, Who,
 };
 
 use crate::{TestEnv, at, wait};
@@ -144,7 +144,8 @@ impl Team {
     /// What a user sends.
     #[must_use]
     pub fn request(&self, user: UserId, entries: Vec<NewEntry>) -> Append {
-        Append { guard: Guard::Member { project: self.project, user }, entries, now: self.env.now() }
+        let guard = Guard::Member { project: self.project, user };
+        Append { guard, entries, weights: Vec::new(), is_same: None, now: self.env.now() }
     }
 
     /// The servers' time.
@@ -159,7 +160,11 @@ impl Team {
     /// The store's.
     pub fn send(&self, append: Append) -> Result<Ruled<Vec<Appended>>, StoreError> {
         self.env.advance(Duration::from_millis(1));
-        wait(self.node().append(append))
+        let appended = wait(self.node().append(append))?;
+        Ok(appended.map_err(|why| match why {
+            NotAppended::Refused(refusal) => refusal,
+            other => panic!("a member's entries were not appended: {other:?}"),
+        }))
     }
 
     /// The writer appends entries of these names.

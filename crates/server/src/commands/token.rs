@@ -80,6 +80,7 @@ async fn make(desk: &Desk<'_>, wanted: Wanted, how: Answers) -> anyhow::Result<(
     match purpose {
         Purpose::Td => output::say(td_settings(token, &url, &device_id())),
         Purpose::Tickit => output::say(tickit_settings(token, &url)),
+        Purpose::SimpleSync => output::say(simple_sync_settings(token, &url)),
     }
     Ok(())
 }
@@ -170,6 +171,14 @@ fn td_settings(token: &str, url: &str, device: &str) -> String {
 
 Where somebody works, in ~/.config/td/auth.json (chmod 600), TD_SYNC_URL as above:
   {{\"api_key\": \"{token}\", \"server_url\": \"{url}\", \"device_id\": \"{device}\"}}
+"
+    )
+}
+
+fn simple_sync_settings(token: &str, url: &str) -> String {
+    format!(
+        "In an app, or on the command line:
+  curl -H 'X-API-Key: {token}' {url}/api/v1/events
 "
     )
 }

@@ -1,6 +1,6 @@
 //! A page of entries as it fills.
 
-use tombolo_core::{Seq, ServerTime, SpaceId};
+use tombolo_core::{Instant, Seq, ServerTime, SpaceId};
 
 use super::{Entry, EntryPage, PageBounds};
 use crate::StoreError;
@@ -28,6 +28,7 @@ impl Filling {
         &mut self,
         seq: Seq,
         committed_at: ServerTime,
+        written_at: Instant,
         checksum: u32,
         payload: &[u8],
     ) -> Result<bool, StoreError> {
@@ -44,7 +45,7 @@ impl Filling {
             return Err(self.damaged(seq, "its content is not what was written"));
         }
         self.bytes = bytes;
-        self.entries.push(Entry { seq, committed_at, payload: payload.to_vec() });
+        self.entries.push(Entry { seq, committed_at, written_at, payload: payload.to_vec() });
         Ok(true)
     }
 
@@ -79,7 +80,8 @@ mod tests {
         for (n, size) in (5..).zip(sizes) {
             let payload = vec![b'x'; *size];
             let at = ServerTime::from_micros(0);
-            let has_room = filling.take(Seq::new(n), at, checksum_of(Some(&payload)), &payload).unwrap();
+            let has_room =
+                filling.take(Seq::new(n), at, at.to_instant(), checksum_of(Some(&payload)), &payload).unwrap();
             assert!(!(is_full && has_room), "{sizes:?}");
             is_full = !has_room;
             if is_full {
@@ -108,7 +110,8 @@ mod tests {
     fn damage_is_no_page() {
         let filling = || Filling::new(SpaceId::new(1), Seq::ZERO, PageBounds { count_max: 9, bytes_max: 9 });
         let take = |seq: u64, checksum: u32| {
-            filling().take(Seq::new(seq), ServerTime::from_micros(0), checksum, b"x").map_err(|error| error.to_string())
+            let at = ServerTime::from_micros(0);
+            filling().take(Seq::new(seq), at, at.to_instant(), checksum, b"x").map_err(|error| error.to_string())
         };
         assert_eq!(take(1, checksum_of(Some(b"x"))), Ok(true));
         assert!(take(2, checksum_of(Some(b"x"))).unwrap_err().contains("change 1 of space 1: it is missing"));

@@ -2,23 +2,24 @@
 
 use std::sync::PoisonError;
 
-use tombolo_core::Seq;
+use tombolo_core::{Digest, Seq};
 
 use super::{Memory, space_key};
 use crate::{
-    Append, Appended, Entries, EntryPage, Guard, LogEnd, Message, PageBounds, Reply, Ruled, SpaceAddress, Totals,
+    Append, Appended, Entries, Entry, EntryPage, Guard, LogEnd, Message, NotAppended, PageBounds, Place, Reply,
+    SpaceAddress, StoreError, Totals,
 };
 
 impl Entries for Memory {
-    fn append(&self, append: Append) -> Reply<'_, Ruled<Vec<Appended>>> {
+    fn append(&self, append: Append) -> Reply<'_, Result<Vec<Appended>, NotAppended>> {
         Box::pin(async move {
             append.check()?;
-            let Guard::Member { project, user } = append.guard;
+            let Guard::Member { project, user } = append.guard else { return unbuilt() };
             // Held until it is done, so that whoever is removed appends nothing afterwards.
             let mut register = self.register();
             let address = match register.ruled(project, user, Guard::ACT) {
                 Ok(project) => project.space(),
-                Err(refusal) => return Ok(Err(refusal)),
+                Err(refusal) => return Ok(Err(refusal.into())),
             };
             if append.entries.is_empty() {
                 return Ok(Ok(Vec::new()));
@@ -32,6 +33,18 @@ impl Entries for Memory {
             }
             Ok(Ok(answers))
         })
+    }
+
+    fn find_entries<'a>(&'a self, _: SpaceAddress, _: &'a [Digest]) -> Reply<'a, Vec<Option<Entry>>> {
+        Box::pin(async { unbuilt() })
+    }
+
+    fn rulings(&self, _: SpaceAddress, _: Seq, _: PageBounds) -> Reply<'_, Vec<Entry>> {
+        Box::pin(async { unbuilt() })
+    }
+
+    fn timeline(&self, _: SpaceAddress, _: Place, _: Seq, _: PageBounds) -> Reply<'_, Vec<Entry>> {
+        Box::pin(async { unbuilt() })
     }
 
     fn entries(&self, address: SpaceAddress, after: Seq, bounds: PageBounds) -> Reply<'_, EntryPage> {
@@ -57,4 +70,9 @@ impl Entries for Memory {
             Ok(Totals { spaces: spaces.len() as u64, changes })
         })
     }
+}
+
+/// Not built yet.
+fn unbuilt<T>() -> Result<T, StoreError> {
+    Err(StoreError::Internal("not built yet".to_owned()))
 }

@@ -105,7 +105,8 @@ impl Space {
         let mut page = Filling::new(SpaceId::new(0), after, bounds);
         for logged in self.log.iter().skip(usize::try_from(after.get()).unwrap_or(usize::MAX)) {
             let payload = logged.payload.as_deref().unwrap_or_default();
-            if !page.take(logged.change.state.seq, logged.committed_at, checksum_of(Some(payload)), payload)? {
+            let (state, checksum) = (&logged.change.state, checksum_of(Some(payload)));
+            if !page.take(state.seq, logged.committed_at, state.written_at, checksum, payload)? {
                 break;
             }
         }

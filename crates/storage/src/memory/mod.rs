@@ -3,6 +3,7 @@
 
 mod accounts;
 mod entries;
+mod identities;
 mod invitations;
 mod ledger;
 mod projects;

@@ -22,9 +22,9 @@ use crate::columns::{checksum_of, int, op_code, origin_code, seq_of, verdict_cod
 use crate::entries::Standing;
 use crate::entries::plan::{Placed, plan};
 use crate::ledger::{End, NO_RECORD, NewChange};
-use crate::{Append, Appended, Guard, Ruled, SpaceAddress, StoreError};
+use crate::{Append, Appended, Guard, NotAppended, SpaceAddress, StoreError};
 
-type Answers = Vec<Ruled<Vec<Appended>>>;
+type Answers = Vec<Result<Vec<Appended>, NotAppended>>;
 
 /// What a group of requests came to.
 struct Done {
@@ -55,13 +55,19 @@ fn bytes_of(append: &Append) -> usize {
 }
 
 fn parts(append: &Append) -> (ProjectId, UserId) {
-    let Guard::Member { project, user } = append.guard;
-    (project, user)
+    match append.guard {
+        Guard::Member { project, user } => (project, user),
+        // Not built yet: such a project there is not.
+        Guard::Rules { user, .. } => (ProjectId::new(0), user),
+    }
 }
 
 impl Postgres {
     /// Appends in turn with whoever else on this node appends to the same project: one transaction for all who wait.
-    pub(super) async fn append_in_turn(&self, append: Append) -> Result<Ruled<Vec<Appended>>, StoreError> {
+    pub(super) async fn append_in_turn(
+        &self,
+        append: Append,
+    ) -> Result<Result<Vec<Appended>, NotAppended>, StoreError> {
         append.check()?;
         let (project, _) = parts(&append);
         let run = async {
@@ -81,7 +87,7 @@ impl Postgres {
         &self,
         project: ProjectId,
         jobs: &[Arc<Append>],
-    ) -> Vec<Result<Ruled<Vec<Appended>>, StoreError>> {
+    ) -> Vec<Result<Result<Vec<Appended>, NotAppended>, StoreError>> {
         match self.append_group(project, jobs).await {
             Ok(answers) => answers.into_iter().map(Ok).collect(),
             Err(error) if jobs.len() == 1 || is_transient(&error) => jobs.iter().map(|_| Err(error.again())).collect(),
@@ -135,7 +141,8 @@ impl Postgres {
         let now = jobs.iter().map(|job| job.now).max().unwrap_or(ServerTime::from_micros(0));
         let Some(locked) = lock_or_make(&mut transaction, project, now).await? else {
             transaction.rollback().await.map_err(failed)?;
-            let answers = jobs.iter().map(|_| Standing::admit(None).map(|_| Vec::new())).collect();
+            let answers =
+                jobs.iter().map(|_| Standing::admit(None).map(|_| Vec::new()).map_err(NotAppended::from)).collect();
             return Ok(Try::Done(Done { answers, end: None, has_grown: false }));
         };
         if locked.run != present.run {
@@ -148,13 +155,17 @@ impl Postgres {
         let (mut answers, mut new, mut end) = (Answers::with_capacity(jobs.len()), Vec::new(), locked.end);
         for job in jobs {
             let (_, actor) = parts(job);
-            answers.push(Standing::admit(standings.get(&actor).copied()).map(|_| {
-                let planned = plan(&job.entries, &known, end, job.now);
-                known.extend(planned.new.iter().map(|placed| (placed.entry.key, placed.at.seq)));
-                new.extend(planned.new.into_iter().map(|placed| New { placed, actor }));
-                end = planned.end;
-                planned.answers
-            }));
+            answers.push(
+                Standing::admit(standings.get(&actor).copied())
+                    .map(|_| {
+                        let planned = plan(&job.entries, &known, end, job.now);
+                        known.extend(planned.new.iter().map(|placed| (placed.entry.key, placed.at.seq)));
+                        new.extend(planned.new.into_iter().map(|placed| New { placed, actor }));
+                        end = planned.end;
+                        planned.answers
+                    })
+                    .map_err(NotAppended::from),
+            );
         }
         if new.is_empty() {
             transaction.rollback().await.map_err(failed)?;

@@ -2,7 +2,7 @@
 
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{Decode, Row as _, Type};
-use tombolo_core::{Seq, ServerTime, SpaceId};
+use tombolo_core::{Digest, Instant, Seq, ServerTime, SpaceId};
 
 use super::connection::failed;
 use super::statement::Statement;
@@ -10,12 +10,27 @@ use super::tries::Try;
 use super::{Postgres, at};
 use crate::columns::{count, int, seq_of};
 use crate::entries::page::Filling;
-use crate::{Append, Appended, Entries, EntryPage, LogEnd, PageBounds, Reply, Ruled, SpaceAddress, StoreError, Totals};
+use crate::{
+    Append, Appended, Entries, Entry, EntryPage, LogEnd, NotAppended, PageBounds, Place, Reply, SpaceAddress,
+    StoreError, Totals,
+};
 
 impl Entries for Postgres {
-    fn append(&self, append: Append) -> Reply<'_, Ruled<Vec<Appended>>> {
+    fn append(&self, append: Append) -> Reply<'_, Result<Vec<Appended>, NotAppended>> {
         self.note_call();
         Box::pin(self.append_in_turn(append))
+    }
+
+    fn find_entries<'a>(&'a self, _: SpaceAddress, _: &'a [Digest]) -> Reply<'a, Vec<Option<Entry>>> {
+        Box::pin(async { unbuilt() })
+    }
+
+    fn rulings(&self, _: SpaceAddress, _: Seq, _: PageBounds) -> Reply<'_, Vec<Entry>> {
+        Box::pin(async { unbuilt() })
+    }
+
+    fn timeline(&self, _: SpaceAddress, _: Place, _: Seq, _: PageBounds) -> Reply<'_, Vec<Entry>> {
+        Box::pin(async { unbuilt() })
     }
 
     fn entries(&self, space: SpaceAddress, after: Seq, bounds: PageBounds) -> Reply<'_, EntryPage> {
@@ -46,11 +61,11 @@ async fn page(
     let (from, rows) = (statement.bind(int(after))?, statement.bind(count(bounds.count_max))?);
     let bytes = statement.bind(count(bounds.bytes_max))?;
     statement.push(&format!(
-        "SELECT s.id, s.head_seq, c.seq, c.committed_at, c.checksum, c.payload FROM spaces s
+        "SELECT s.id, s.head_seq, c.seq, c.committed_at, c.checksum, c.payload, c.written_at FROM spaces s
          LEFT JOIN LATERAL (
              SELECT w.* FROM (
                  SELECT k.*, sum(octet_length(k.payload)) OVER (ORDER BY k.seq ROWS UNBOUNDED PRECEDING) AS bytes
-                 FROM (SELECT seq, committed_at, checksum, payload FROM changes
+                 FROM (SELECT seq, committed_at, checksum, payload, written_at FROM changes
                        WHERE space = s.id AND seq > {from} ORDER BY seq LIMIT {rows}) k
              ) w WHERE w.bytes <= {bytes} OR w.seq = {from} + 1
          ) c ON true WHERE {space}"
@@ -68,7 +83,9 @@ async fn page(
         // One that is out of range is not that of any content.
         let checksum = u32::try_from(value::<i64>(row, 4)?).map_err(|_| damaged(seq))?;
         let payload = value::<Option<&[u8]>>(row, 5)?.ok_or_else(|| damaged(seq))?;
-        if !page.take(seq, ServerTime::from_micros(value(row, 3)?), checksum, payload)? {
+        let written_at: &[u8] = value(row, 6)?;
+        let written_at = written_at.try_into().ok().and_then(Instant::from_bytes).ok_or_else(|| damaged(seq))?;
+        if !page.take(seq, ServerTime::from_micros(value(row, 3)?), written_at, checksum, payload)? {
             break;
         }
     }
@@ -107,4 +124,9 @@ fn seq(row: &PgRow, at: usize) -> Result<Seq, StoreError> {
 
 fn damaged(seq: Seq) -> StoreError {
     StoreError::Corrupt(format!("change {seq}: its content is not what was written"))
+}
+
+/// Not built yet.
+fn unbuilt<T>() -> Result<T, StoreError> {
+    Err(StoreError::Internal("not built yet".to_owned()))
 }

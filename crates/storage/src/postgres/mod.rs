@@ -16,6 +16,7 @@ mod entries;
 mod exchange;
 mod found;
 mod generation;
+mod identities;
 mod invitations;
 mod kept;
 mod line;
@@ -42,8 +43,8 @@ use tombolo_core::{Cursor, Env, Fork, Generation, Policy, ProjectId, Resume, Seq
 use crate::columns::seq_of;
 use crate::commits::CommitCounter;
 use crate::{
-    Append, Appended, Bus, CheckReport, CommitCounts, Elsewhere, Exchange, Exchanged, LoggedChange, Logs, Policies,
-    Progress, Reply, Ruled, SpaceAddress, StoreError, Upkeep,
+    Append, Appended, Bus, CheckReport, CommitCounts, Elsewhere, Exchange, Exchanged, LoggedChange, Logs, NotAppended,
+    Policies, Progress, Reply, SpaceAddress, StoreError, Upkeep,
 };
 pub use connection::{Url, UrlError};
 use connection::{acquire, failed};
@@ -91,7 +92,7 @@ pub struct Postgres {
     spaces: Mutex<HashMap<SpaceAddress, SpaceId>>,
     lines: Lines<SpaceId, Job, Outcome>,
     /// Who appends to a project's space next.
-    appending: Lines<ProjectId, Append, Ruled<Vec<Appended>>>,
+    appending: Lines<ProjectId, Append, Result<Vec<Appended>, NotAppended>>,
     kept: kept::Keeper,
     commits: CommitCounter,
     bus: bus::PostgresBus,

@@ -11,6 +11,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_initial.sql"),
     include_str!("migrations/0002_people.sql"),
     include_str!("migrations/0003_entries.sql"),
+    include_str!("migrations/0004_identities.sql"),
 ];
 
 /// The advisory lock under which one node at a time brings the schema up: the letters "tombolo".

@@ -16,6 +16,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0002_moved.sql"),
     include_str!("migrations/0003_people.sql"),
     include_str!("migrations/0004_entries.sql"),
+    include_str!("migrations/0005_identities.sql"),
 ];
 
 /// How long a statement waits for another process that holds the database: the command line's writes take milliseconds.

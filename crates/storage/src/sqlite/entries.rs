@@ -7,7 +7,7 @@ use tombolo_core::{Digest, Seq, ServerTime, SpaceId};
 
 use super::connection::failed;
 use super::projects::ruled;
-use super::rows::{bad, seq};
+use super::rows::{bad, instant, seq};
 use super::tail::Tail;
 use super::{Sqlite, find_space, head_of, open_space};
 use crate::columns::{count, int};
@@ -15,14 +15,14 @@ use crate::entries::page::Filling;
 use crate::entries::plan::plan;
 use crate::ledger::NewChange;
 use crate::{
-    Append, Appended, Entries, EntryPage, Guard, LogEnd, Message, NewEntry, PageBounds, Reply, Ruled, SpaceAddress,
-    StoreError, Totals,
+    Append, Appended, Entries, Entry, EntryPage, Guard, LogEnd, Message, NewEntry, NotAppended, PageBounds, Place,
+    Reply, SpaceAddress, StoreError, Totals,
 };
 
 type Done<T> = Result<T, StoreError>;
 
 impl Entries for Sqlite {
-    fn append(&self, append: Append) -> Reply<'_, Ruled<Vec<Appended>>> {
+    fn append(&self, append: Append) -> Reply<'_, Result<Vec<Appended>, NotAppended>> {
         Box::pin(async move {
             append.check()?;
             let generation = self.generation.0;
@@ -34,6 +34,18 @@ impl Entries for Sqlite {
                 answers
             }))
         })
+    }
+
+    fn find_entries<'a>(&'a self, _: SpaceAddress, _: &'a [Digest]) -> Reply<'a, Vec<Option<Entry>>> {
+        Box::pin(async { unbuilt() })
+    }
+
+    fn rulings(&self, _: SpaceAddress, _: Seq, _: PageBounds) -> Reply<'_, Vec<Entry>> {
+        Box::pin(async { unbuilt() })
+    }
+
+    fn timeline(&self, _: SpaceAddress, _: Place, _: Seq, _: PageBounds) -> Reply<'_, Vec<Entry>> {
+        Box::pin(async { unbuilt() })
     }
 
     fn entries(&self, address: SpaceAddress, after: Seq, bounds: PageBounds) -> Reply<'_, EntryPage> {
@@ -74,11 +86,16 @@ struct Outcome {
     grown: Option<(SpaceAddress, Seq)>,
 }
 
-fn run(connection: &Connection, append: &Append, generation: i64) -> Done<Ruled<Outcome>> {
-    let Guard::Member { project, user } = append.guard;
+/// Not built yet.
+fn unbuilt<T>() -> Result<T, StoreError> {
+    Err(StoreError::Internal("not built yet".to_owned()))
+}
+
+fn run(connection: &Connection, append: &Append, generation: i64) -> Done<Result<Outcome, NotAppended>> {
+    let Guard::Member { project, user } = append.guard else { return unbuilt() };
     let address = match ruled(connection, project, user, Guard::ACT)? {
         Ok(project) => project.space(),
-        Err(refusal) => return Ok(Err(refusal)),
+        Err(refusal) => return Ok(Err(refusal.into())),
     };
     if append.entries.is_empty() {
         return Ok(Ok(Outcome { answers: Vec::new(), grown: None }));
@@ -116,7 +133,7 @@ fn known(connection: &Connection, space: SpaceId, entries: &[NewEntry]) -> Done<
 /// The entries after `after`, row by row, until the page is full.
 fn page(connection: &Connection, space: SpaceId, after: Seq, bounds: PageBounds) -> Done<EntryPage> {
     let head = head_of(connection, space)?;
-    let sql = "SELECT seq, committed_at, checksum, payload FROM changes WHERE space = ?1 AND seq > ?2
+    let sql = "SELECT seq, committed_at, checksum, payload, written_at FROM changes WHERE space = ?1 AND seq > ?2
                ORDER BY seq LIMIT ?3";
     let mut select = connection.prepare_cached(sql).map_err(failed)?;
     let mut rows = select.query(params![space.get(), int(after), count(bounds.count_max)]).map_err(failed)?;
@@ -125,7 +142,8 @@ fn page(connection: &Connection, space: SpaceId, after: Seq, bounds: PageBounds)
         let (seq, checksum) = (seq(row, 0).map_err(failed)?, row.get(2).map_err(failed)?);
         let committed_at = ServerTime::from_micros(row.get(1).map_err(failed)?);
         let payload = row.get_ref(3).and_then(|value| Ok(value.as_blob()?)).map_err(failed)?;
-        if !page.take(seq, committed_at, checksum, payload)? {
+        let written_at = instant(row, 4).map_err(failed)?;
+        if !page.take(seq, committed_at, written_at, checksum, payload)? {
             break;
         }
     }

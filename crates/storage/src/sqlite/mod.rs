@@ -8,6 +8,7 @@ mod check;
 mod checkpoint;
 pub(crate) mod connection;
 mod entries;
+mod identities;
 mod invitations;
 mod ledger;
 mod members;

@@ -237,7 +237,8 @@ pub(crate) const SPACE: SpaceAddress =
 /// Appends entries to it, and says where they are.
 pub(crate) fn append(store: &dyn Entries, name: &str, count: usize) -> Vec<Appended> {
     let guard = Guard::Member { project: PROJECT, user: UserId::new(2) };
-    let append = Append { guard, entries: entries(&names(name, count)), now: TestEnv::START };
+    let entries = entries(&names(name, count));
+    let append = Append { guard, entries, weights: Vec::new(), is_same: None, now: TestEnv::START };
     wait(store.append(append)).unwrap().unwrap()
 }
 

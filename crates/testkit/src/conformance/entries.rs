@@ -82,6 +82,8 @@ pub fn a_key_is_of_one_project(team: &Team) {
     let append = Append {
         guard: Guard::Member { project: other, user: team.owner },
         entries: entries(&["b", "c"]),
+        weights: Vec::new(),
+        is_same: None,
         now: team.now(),
     };
     assert_eq!(team.send(append).expect("the store answers"), Ok(new(1..=2)));
@@ -116,7 +118,8 @@ pub fn who_may_append(team: &Team) {
     assert_eq!(attempt(team.stranger, "c"), Err(Refusal::NotMember));
     assert_eq!(attempt(UserId::new(99_999), "c"), Err(Refusal::NotMember));
     let unknown = Guard::Member { project: ProjectId::new(77), user: team.owner };
-    let append = Append { guard: unknown, entries: entries(&["c"]), now: team.now() };
+    let append =
+        Append { guard: unknown, entries: entries(&["c"]), weights: Vec::new(), is_same: None, now: team.now() };
     assert_eq!(team.send(append).expect("the store answers"), Err(Refusal::NotMember));
 
     let changed = team.node().change_role(team.project, team.owner, team.reader, Role::Writer);

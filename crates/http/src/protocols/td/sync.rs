@@ -215,6 +215,7 @@ mod tests {
             let entry = |seq: &u64| Entry {
                 seq: Seq::new(*seq),
                 committed_at: ServerTime::from_micros(0),
+                written_at: ServerTime::from_micros(0).to_instant(),
                 payload: br#""device_id":"d","payload":{}}"#.to_vec(),
             };
             let pulled = Pulled { entries: seqs.iter().map(entry).collect(), last: Seq::new(last), has_more };
