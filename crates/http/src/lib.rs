@@ -6,6 +6,7 @@
 
 mod body;
 mod client_address;
+mod cors;
 mod credentials;
 mod failure;
 mod health;
@@ -26,6 +27,7 @@ use tokio::sync::watch;
 use tombolo_core::Env;
 use tombolo_service::{Admissions, Feeds, Journal, Keyring, Keys, Projects, RateLimits, Replication};
 
+pub use cors::{CorsOrigins, CorsOriginsError};
 pub use metrics::{LimitClass, MailFate, Metrics, SignInStep, Taken, Volume};
 pub use network::{Network, NetworkError};
 pub use protocols::td::invitation_letter;
@@ -75,6 +77,8 @@ pub struct Options {
     pub path_prefix: Option<String>,
     /// Proxies whose word on the client's address is taken.
     pub trusted_proxies: Vec<Network>,
+    /// Which web pages may use the server.
+    pub cors_origins: CorsOrigins,
 }
 
 impl Default for Options {
@@ -86,6 +90,7 @@ impl Default for Options {
             public_url: None,
             path_prefix: None,
             trusted_proxies: Vec::new(),
+            cors_origins: CorsOrigins::None,
         }
     }
 }

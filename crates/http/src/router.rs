@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::error_handling::HandleErrorLayer;
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::{HeaderName, Method, StatusCode, header};
+use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::{BoxError, Router};
@@ -15,18 +15,16 @@ use tower::ServiceBuilder;
 use tower::timeout::TimeoutLayer;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
-use tower_http::cors::{Any, CorsLayer};
 use tower_http::decompression::RequestDecompressionLayer;
 
 use crate::client_address::{ClientAddress, client_address};
+use crate::cors::cors;
 use crate::problem::Problem;
 use crate::request_id::{RequestId, X_REQUEST_ID};
 use crate::{App, NO_ADDRESS, health, observe, path, protocols};
 
 /// The longest that a request may take, its body included. The desktop gives up after 30 seconds, the phone never.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long a browser may remember what a preflight said.
-const PREFLIGHT_AGE: Duration = Duration::from_secs(86_400);
 
 /// Puts all routes together. The requests need axum's `ConnectInfo<SocketAddr>`.
 pub fn router(app: Arc<App>) -> Router {
@@ -50,33 +48,11 @@ pub fn router(app: Arc<App>) -> Router {
     }
     let routes = routes.with_state(Arc::clone(&app));
     // Paths are brought into one form before they are matched, so this goes around the router, not into it.
-    let outer = ServiceBuilder::new().layer(from_fn_with_state(app, prepare)).layer(cors()).service(routes);
+    let outer = ServiceBuilder::new()
+        .layer(from_fn_with_state(Arc::clone(&app), prepare))
+        .layer(from_fn_with_state(app, cors))
+        .service(routes);
     Router::new().fallback_service(outer)
-}
-
-/// Any origin: no cookies are used, so a page of another origin has nothing that its user did not give it.
-fn cors() -> CorsLayer {
-    CorsLayer::new()
-        .allow_origin(Any)
-        .allow_methods([Method::GET, Method::POST, Method::PATCH, Method::DELETE, Method::OPTIONS])
-        // A wildcard does not cover Authorization: it has to be named.
-        .allow_headers([
-            header::AUTHORIZATION,
-            header::CONTENT_TYPE,
-            header::CONTENT_ENCODING,
-            header::ACCEPT,
-            HeaderName::from_static("x-api-key"),
-            HeaderName::from_static("last-event-id"),
-        ])
-        .expose_headers([
-            X_REQUEST_ID,
-            header::RETRY_AFTER,
-            HeaderName::from_static("ratelimit-limit"),
-            HeaderName::from_static("ratelimit-remaining"),
-            HeaderName::from_static("ratelimit-reset"),
-            HeaderName::from_static("x-key-expires-at"),
-        ])
-        .max_age(PREFLIGHT_AGE)
 }
 
 /// Gives the request its id, its client's address and its path, and the response the id.

@@ -81,6 +81,9 @@ pub(crate) struct ServeArgs {
     /// Where to listen; may be given several times. Port 0 takes a free port
     #[arg(long, value_name = "ADDR:PORT")]
     pub(crate) listen: Vec<String>,
+    /// A web page that may use the server, as https://app.example.org; may be given several times, * for any
+    #[arg(long, value_name = "URL")]
+    pub(crate) cors_origin: Vec<String>,
 }
 
 /// What to move.
@@ -173,15 +176,18 @@ pub(crate) enum ProjectCommand {
 }
 
 impl Global {
-    /// What the command line says of the configuration; `listen` stands for the key of that name.
-    pub(crate) fn overrides(&self, listen: &[String]) -> Overrides {
+    /// What the command line says of the configuration, the flags of `serve` included where it is that command.
+    pub(crate) fn overrides(&self, serve: Option<&ServeArgs>) -> Overrides {
         let data = self.data.iter().map(|folder| ("--data", "data", folder.to_string_lossy().into_owned()));
         let database = self.database.iter().map(|database| ("--database", "database", database.clone()));
-        let listen = (!listen.is_empty()).then(|| ("--listen", "listen", listen.join(",")));
+        let list = |items: &Vec<String>| (!items.is_empty()).then(|| items.join(","));
+        let listen = serve.and_then(|serve| list(&serve.listen)).map(|listen| ("--listen", "listen", listen));
+        let origins = serve.and_then(|serve| list(&serve.cors_origin));
+        let origins = origins.map(|origins| ("--cors-origin", "cors.origins", origins));
         Overrides {
             file: self.config.clone(),
             set: self.set.clone(),
-            flags: data.chain(database).chain(listen).collect(),
+            flags: data.chain(database).chain(listen).chain(origins).collect(),
         }
     }
 }
@@ -195,5 +201,15 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_of_serve_that_are_given_several_times_are_one_list() {
+        let words = ["tombolo", "serve", "--cors-origin", "https://a.example", "--cors-origin", "https://b.example"];
+        let cli = Cli::parse_from(words);
+        let Command::Serve(args) = &cli.command else { panic!("it is serve") };
+        let both = ("--cors-origin", "cors.origins", "https://a.example,https://b.example".to_owned());
+        assert_eq!(cli.global.overrides(Some(args)).flags, [both]);
+        assert_eq!(cli.global.overrides(None).flags, []);
     }
 }

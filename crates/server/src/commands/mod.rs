@@ -33,8 +33,8 @@ const OWNER: &str = "owner";
 /// # Errors
 /// When nothing was done, in words that say what to do about it.
 pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
-    let listen = if let Command::Serve(args) = &cli.command { args.listen.as_slice() } else { &[] };
-    let config = Config::load(&Environment::of_process(), &cli.global.overrides(listen))?;
+    let serve = if let Command::Serve(args) = &cli.command { Some(args) } else { None };
+    let config = Config::load(&Environment::of_process(), &cli.global.overrides(serve))?;
     let how = Answers { json: cli.global.json };
     if needs_database(&cli.command) && config.database().file().is_some_and(|file| !file.exists()) {
         bail!("there is no database {}; --data says where to look", config.database());

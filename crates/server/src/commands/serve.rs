@@ -164,6 +164,7 @@ fn options(config: &Config) -> Options {
         public_url: config.public_url.clone(),
         path_prefix: config.path_prefix(),
         trusted_proxies: config.trusted_proxies.clone(),
+        cors_origins: config.cors_origins.clone(),
     }
 }
 

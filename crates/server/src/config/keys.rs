@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use tombolo_http::Network;
+use tombolo_http::{CorsOrigins, Network};
 
 use super::database::{Database, PostgresUrl};
 use super::{Config, LogFormat, Sender, SmtpUrl};
@@ -150,6 +150,18 @@ pub(crate) const KEYS: &[Key] = &[
         set: |config, value| {
             let text = value.text()?;
             config.mail.from = if text.is_empty() { None } else { Some(Sender::parse(text)?) };
+            Some(())
+        },
+    },
+    Key {
+        name: "cors.origins",
+        takes: "origins of web pages as scheme://host[:port] without a path, such as https://app.example.org, at most 64; or * alone for any",
+        default: "[]",
+        meaning: "Web pages that may use the server from a browser, by their origin; `*` for any page. A page that is served from elsewhere cannot sync unless it is named here.",
+        is_list: true,
+        set: |config, value| {
+            let origins = value.items(|item| Some(item.to_owned()))?;
+            config.cors_origins = CorsOrigins::parse(origins.iter().map(String::as_str)).ok()?;
             Some(())
         },
     },

@@ -16,7 +16,7 @@ pub(crate) use database::{Database, PostgresUrl};
 pub(crate) use keys::{KEYS, Key};
 pub(crate) use mail::{MailConfig, Sender, SmtpUrl};
 pub(crate) use sources::{Environment, Overrides};
-use tombolo_http::Network;
+use tombolo_http::{CorsOrigins, Network};
 use tombolo_service::RateLimitOptions;
 use tombolo_storage::postgres;
 
@@ -35,6 +35,8 @@ pub(crate) struct Config {
     pub(crate) public_url: Option<String>,
     /// Proxies whose word on the client's address counts.
     pub(crate) trusted_proxies: Vec<Network>,
+    /// Which web pages may use the server.
+    pub(crate) cors_origins: CorsOrigins,
     /// Whether people may add themselves.
     pub(crate) allow_signup: bool,
     /// How mail is sent.
@@ -144,6 +146,7 @@ impl Config {
             listen: vec![SocketAddr::from(([0, 0, 0, 0], 3030))],
             public_url: None,
             trusted_proxies: Vec::new(),
+            cors_origins: CorsOrigins::None,
             allow_signup: false,
             mail: MailConfig::default(),
             td: TdConfig::default(),

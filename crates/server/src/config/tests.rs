@@ -1,5 +1,7 @@
 use std::path::Path;
 
+use tombolo_http::CorsOrigins;
+
 use super::*;
 
 struct Setting {
@@ -102,6 +104,23 @@ fn lists_are_arrays_or_stand_between_commas() {
     let commas = Setting::new("commas").variable("TOMBOLO_TRUSTED_PROXIES", "10.0.0.0/8,::1,");
     assert_eq!(array.load().unwrap().trusted_proxies, commas.load().unwrap().trusted_proxies);
     assert_eq!(array.load().unwrap().trusted_proxies.len(), 2);
+}
+
+#[test]
+fn pages_are_listed_by_origin_or_any_is_let_in() {
+    let at = |text: &str| Setting::new("cors").set(&format!("cors.origins={text}")).load();
+    let list = |origins: &[&str]| CorsOrigins::List(origins.iter().map(|&origin| origin.to_owned()).collect());
+    assert_eq!(Setting::new("cors-none").load().unwrap().cors_origins, CorsOrigins::None);
+    assert_eq!(at("").unwrap().cors_origins, CorsOrigins::None);
+    assert_eq!(at("*").unwrap().cors_origins, CorsOrigins::Any);
+    let two = at("https://app.example.org, HTTP://localhost:8081").unwrap();
+    assert_eq!(two.cors_origins, list(&["https://app.example.org", "http://localhost:8081"]));
+    let file = Setting::new("cors-file").file("[cors]\norigins = ['https://app.example.org']").load().unwrap();
+    assert_eq!(file.cors_origins, list(&["https://app.example.org"]));
+    for bad in ["app.example.org", "https://app.example.org/page", "*,https://app.example.org", "null"] {
+        let error = at(bad).unwrap_err().to_string();
+        assert!(error.contains("cors.origins") && error.contains("scheme://host[:port]"), "{bad}: {error}");
+    }
 }
 
 #[test]

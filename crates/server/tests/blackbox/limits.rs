@@ -245,8 +245,8 @@ fn a_key_that_ends_within_thirty_days_is_announced_with_each_reply() {
 }
 
 #[test]
-fn a_page_of_another_origin_may_use_every_method_and_read_how_it_stands() {
-    let served = serve();
+fn a_listed_page_may_use_every_method_and_read_how_it_stands() {
+    let served = crate::install().set("cors.origins=https://watch.example.test").serve();
     let preflight = Request::new("OPTIONS", "/v1/projects/p_1")
         .header("Origin", "https://watch.example.test")
         .header("Access-Control-Request-Method", "PATCH")

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use tombolo_testkit::http::{Request, Response, gzip};
+use tombolo_testkit::served::Served;
 use tombolo_testkit::tickit::{Device, SYNC, ago, inbox, read_strictly, task};
 use tombolo_testkit::transcript::uuid;
 
@@ -37,30 +38,32 @@ fn every_spelling_of_the_path_is_taken_and_nothing_is_redirected() {
 }
 
 #[test]
-fn pages_of_any_origin_may_read_every_answer() {
-    let served = serve();
+fn pages_of_a_listed_origin_may_read_every_answer() {
+    let served = serve_pages(PAGE);
     let token = served.install.token("laptop");
     let sync = empty_sync(SYNC, &token);
     let too_large = Request::post(SYNC, vec![b' '; 32 * MIB + 1]).bearer(&token);
     let broken = Request::post(SYNC, "{").bearer(&token);
+    let send = |request: &Request| served.send(&request.clone().header("Origin", PAGE));
     let limited = || {
         let wrong = empty_sync(SYNC, "tks_wrong");
-        (0..100).map(|_| served.send(&wrong)).find(|response| response.status == 429)
+        (0..100).map(|_| send(&wrong)).find(|response| response.status == 429)
     };
     let answers: Vec<(u16, Response)> = vec![
-        (200, served.send(&sync)),
-        (200, served.send(&Request::get("/health"))),
-        (400, served.send(&broken)),
-        (401, served.send(&sync.clone().without("Authorization"))),
-        (404, served.send(&Request::get("/nothing"))),
-        (405, served.send(&Request::get(SYNC))),
-        (413, served.send(&too_large)),
-        (415, served.send(&sync.clone().without("Content-Type"))),
-        (422, served.send(&Request::post(SYNC, "{}").bearer(&token))),
+        (200, send(&sync)),
+        (200, send(&Request::get("/health"))),
+        (400, send(&broken)),
+        (401, send(&sync.clone().without("Authorization"))),
+        (404, send(&Request::get("/nothing"))),
+        (405, send(&Request::get(SYNC))),
+        (413, send(&too_large)),
+        (415, send(&sync.clone().without("Content-Type"))),
+        (422, send(&Request::post(SYNC, "{}").bearer(&token))),
         (429, limited().expect("wrong tokens are limited")),
     ];
     for (status, response) in answers {
-        assert_eq!((response.status, response.header("access-control-allow-origin")), (status, Some("*")));
+        assert_eq!((response.status, response.header("access-control-allow-origin")), (status, Some(PAGE)));
+        assert!(varies_by_origin(&response), "{status}: what one page was told must not be kept for another");
         if status >= 400 && status != 404 {
             let error = response.json()["error"].as_str().map(str::to_owned);
             assert!(error.is_some_and(|error| error.len() > 10), "{status} says what to do");
@@ -70,20 +73,64 @@ fn pages_of_any_origin_may_read_every_answer() {
 
 #[test]
 fn a_preflight_is_answered_before_any_token_is_asked_for_and_names_authorization() {
-    let served = serve();
+    let served = serve_pages(PAGE);
     for path in [SYNC, "//api/v1/sync", "/tickit/api/v1/sync", "/health"] {
-        let preflight = Request::new("OPTIONS", path)
-            .header("Origin", "http://localhost:8081")
-            .header("Access-Control-Request-Method", "POST")
-            .header("Access-Control-Request-Headers", "authorization,content-type");
-        let response = served.send(&preflight);
-        assert!([200, 204].contains(&response.status), "{path}: {}", response.status);
+        let response = served.send(&preflight(path, PAGE));
+        assert_eq!((response.status, response.header("access-control-allow-origin")), (200, Some(PAGE)), "{path}");
         let headers = response.header("access-control-allow-headers").unwrap().to_ascii_lowercase();
         let named: Vec<&str> = headers.split(',').map(str::trim).collect();
-        assert!(named.contains(&"authorization") && named.contains(&"content-type"), "{path}: {headers}");
-        assert!(response.header("access-control-allow-methods").unwrap().contains("POST"), "{path}");
-        assert_eq!(response.header("access-control-allow-origin"), Some("*"), "{path}");
+        for name in ["authorization", "x-api-key", "content-type", "if-none-match", "last-event-id"] {
+            assert!(named.contains(&name), "{path}: {name}: {headers}");
+        }
+        let methods = response.header("access-control-allow-methods").unwrap();
+        assert!(["POST", "PUT", "PATCH", "DELETE"].iter().all(|method| methods.contains(method)), "{path}: {methods}");
+        assert!(varies_by_origin(&response), "{path}");
     }
+}
+
+#[test]
+fn a_page_that_is_not_listed_is_told_nothing() {
+    let check = |served: &Served, origin: &str, told: Option<&str>| {
+        let token = served.install.token(&format!("laptop-{}", origin.len()));
+        let preflight = served.send(&preflight(SYNC, origin));
+        let read = served.send(&empty_sync(SYNC, &token).header("Origin", origin));
+        assert_eq!((preflight.status, read.status), (200, 200), "{origin}");
+        for response in [preflight, read] {
+            assert_eq!(response.header("access-control-allow-origin"), told, "{origin}");
+            let others = response.headers.iter().filter(|(name, _)| name.starts_with("access-control-")).count();
+            assert_eq!(others > 0, told.is_some(), "{origin}: {:?}", response.headers);
+        }
+    };
+    let nobody = serve();
+    check(&nobody, PAGE, None);
+    let listed = serve_pages(&format!("https://other.example.test,{PAGE}"));
+    check(&listed, PAGE, Some(PAGE));
+    check(&listed, "https://other.example.test", Some("https://other.example.test"));
+    check(&listed, "https://app.example.test:8443", None);
+    check(&listed, "http://app.example.test", None);
+    check(&listed, "null", None);
+    let any = serve_pages("*");
+    check(&any, "https://nobody.example.test", Some("*"));
+}
+
+/// A page that is listed.
+const PAGE: &str = "https://app.example.test";
+
+/// A server that pages of these origins may use.
+fn serve_pages(origins: &str) -> Served {
+    crate::install().set(&format!("cors.origins={origins}")).serve()
+}
+
+/// What a browser asks before a page of `origin` may sync.
+fn preflight(path: &str, origin: &str) -> Request {
+    Request::new("OPTIONS", path)
+        .header("Origin", origin)
+        .header("Access-Control-Request-Method", "POST")
+        .header("Access-Control-Request-Headers", "authorization,content-type")
+}
+
+fn varies_by_origin(response: &Response) -> bool {
+    response.headers.iter().any(|(name, value)| name == "vary" && value.to_ascii_lowercase().contains("origin"))
 }
 
 #[test]
