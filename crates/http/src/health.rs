@@ -13,6 +13,7 @@ use tokio::time::timeout;
 
 use crate::App;
 use crate::failure::Failure;
+use crate::openapi::{Content, Operation, Part, Schema, always, answers, maybe, says};
 use crate::problem::Problem;
 
 /// How long what the store says of itself is good for: to count it walks all spaces, and anybody may ask.
@@ -29,6 +30,98 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route("/metricz", get(metricz).fallback(only_get))
         .route("/metrics", get(metrics).fallback(only_get))
 }
+
+pub(crate) const OPENAPI: Part = Part {
+    tag: "server",
+    meaning: "Is it alive, can it work, and how much did it do.",
+    keys: &[],
+    path_parameters: &[],
+    operations: &[
+        Operation { answers: &[&[says(200, "The process answers", Schema::Named("Health"))]], ..READ },
+        Operation {
+            path: "/ready",
+            id: "ready",
+            summary: "Does the store take writes",
+            answers: &[&[
+                says(200, "It does", Schema::Closed(&[always("status", Schema::OneOf(&["ready"]))])),
+                answers(503, "It does not", Content::Problem),
+            ]],
+            ..READ
+        },
+        Operation {
+            path: "/healthz",
+            id: "healthz",
+            summary: "Does the store answer, in the words of td's original server",
+            answers: &[&[
+                says(200, "It does", Schema::Named("Healthz")),
+                says(503, "It does not", Schema::Named("Healthz")),
+            ]],
+            ..READ
+        },
+        Operation {
+            path: "/metricz",
+            id: "metricz",
+            summary: "Six numbers, as td's original server gives them",
+            answers: &[&[says(200, "The numbers", Schema::Named("Metricz"))]],
+            ..READ
+        },
+        Operation {
+            path: "/metrics",
+            id: "metrics",
+            summary: "All numbers, for Prometheus",
+            answers: &[&[answers(200, "The numbers", Content::Plain)]],
+            ..READ
+        },
+    ],
+    schemas: &[
+        (
+            "Problem",
+            Schema::Closed(&[
+                always("type", Schema::Text),
+                always("title", Schema::Text),
+                always("status", Schema::Whole(400, 599)),
+                always("code", Schema::Text),
+                always("detail", Schema::Text),
+            ]),
+        ),
+        (
+            "Health",
+            Schema::Closed(&[
+                always("service", Schema::OneOf(&["tickit-sync"])),
+                always("status", Schema::OneOf(&["ok"])),
+                always("version", Schema::Text),
+                always("server", Schema::OneOf(&["tombolo"])),
+            ]),
+        ),
+        (
+            "Healthz",
+            Schema::Closed(&[always("status", Schema::OneOf(&["ok", "error"])), maybe("detail", Schema::Text)]),
+        ),
+        (
+            "Metricz",
+            Schema::Closed(&[
+                always("uptime_seconds", Schema::Number),
+                always("requests", Schema::COUNT),
+                always("server_errors", Schema::COUNT),
+                always("client_errors", Schema::COUNT),
+                always("push_events_accepted", Schema::COUNT),
+                always("pull_requests", Schema::COUNT),
+            ]),
+        ),
+    ],
+};
+
+/// What all of these have in common.
+const READ: Operation = Operation {
+    method: "get",
+    path: "/health",
+    id: "health",
+    summary: "Is the process alive",
+    keys: &[],
+    parameters: &[],
+    body: None,
+    answers: &[],
+};
 
 /// The process answers. The fields are those that Tickit's own server gives, with our version.
 async fn health() -> Response {
@@ -93,7 +186,7 @@ fn json(status: StatusCode, body: &impl Serialize) -> Response {
     (status, [(header::CONTENT_TYPE, "application/json")], text).into_response()
 }
 
-async fn only_get() -> Response {
+pub(crate) async fn only_get() -> Response {
     let problem = Problem {
         status: StatusCode::METHOD_NOT_ALLOWED,
         code: "method_not_allowed",

@@ -1,7 +1,7 @@
 //! Everything of Tombolo that speaks HTTP.
 //!
 //! [`router`] puts it together: one layer that brings paths into one form, request ids, one log line a request, CORS,
-//! compression and limits, and the folders of the protocols below `protocols/`. A protocol parses, calls the service
+//! compression and limits, the document of what is served, and the folders of the protocols below `protocols/`. A protocol parses, calls the service
 //! once, and answers; none imports another, and none knows the store.
 
 mod body;
@@ -14,6 +14,7 @@ mod held_body;
 mod metrics;
 mod network;
 mod observe;
+mod openapi;
 mod path;
 mod problem;
 mod protocols;
@@ -30,9 +31,10 @@ use tombolo_service::{Admissions, Feeds, Journal, Keyring, Keys, Projects, RateL
 pub use cors::{CorsOrigins, CorsOriginsError};
 pub use metrics::{LimitClass, MailFate, Metrics, SignInStep, Taken, Volume};
 pub use network::{Network, NetworkError};
+pub use openapi::openapi;
 pub use protocols::td::invitation_letter;
 pub use protocols::tickit::TickitPolicy;
-pub use router::router;
+pub use router::{router, routes};
 
 /// What the routes need.
 pub struct App {

@@ -21,19 +21,30 @@ use crate::client_address::{ClientAddress, client_address};
 use crate::cors::cors;
 use crate::problem::Problem;
 use crate::request_id::{RequestId, X_REQUEST_ID};
-use crate::{App, NO_ADDRESS, health, observe, path, protocols};
+use crate::{App, NO_ADDRESS, health, observe, openapi, path, protocols};
 
 /// The longest that a request may take, its body included. The desktop gives up after 30 seconds, the phone never.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Puts all routes together. The requests need axum's `ConnectInfo<SocketAddr>`.
 pub fn router(app: Arc<App>) -> Router {
-    let mut routes = health::routes();
+    let routes = routes(&app).with_state(Arc::clone(&app));
+    // Paths are brought into one form before they are matched, so this goes around the router, not into it.
+    let outer = ServiceBuilder::new()
+        .layer(from_fn_with_state(Arc::clone(&app), prepare))
+        .layer(from_fn_with_state(app, cors))
+        .service(routes);
+    Router::new().fallback_service(outer)
+}
+
+/// The routes that are served, without what brings paths into their form and answers preflights.
+pub fn routes(app: &Arc<App>) -> Router<Arc<App>> {
+    let mut routes = health::routes().merge(openapi::routes(&app.options));
     if app.options.tickit {
         routes = routes.merge(protocols::tickit::routes());
     }
     let inner = ServiceBuilder::new()
-        .layer(from_fn_with_state(Arc::clone(&app), observe::observed))
+        .layer(from_fn_with_state(Arc::clone(app), observe::observed))
         .layer(CatchPanicLayer::custom(|_panic| panicked()))
         .layer(CompressionLayer::new())
         .layer(HandleErrorLayer::new(took_too_long))
@@ -43,16 +54,10 @@ pub fn router(app: Arc<App>) -> Router {
     let mut routes = routes.fallback(not_found).layer(inner.clone());
     if app.options.td {
         // Around everything else, which knows no protocol.
-        let td = protocols::td::routes(&app).layer(inner).layer(from_fn(protocols::td::in_own_shape));
+        let td = protocols::td::routes(app).layer(inner).layer(from_fn(protocols::td::in_own_shape));
         routes = routes.merge(td);
     }
-    let routes = routes.with_state(Arc::clone(&app));
-    // Paths are brought into one form before they are matched, so this goes around the router, not into it.
-    let outer = ServiceBuilder::new()
-        .layer(from_fn_with_state(Arc::clone(&app), prepare))
-        .layer(from_fn_with_state(app, cors))
-        .service(routes);
-    Router::new().fallback_service(outer)
+    routes
 }
 
 /// Gives the request its id, its client's address and its path, and the response the id.

@@ -7,6 +7,7 @@ mod commands;
 mod connections;
 mod damage;
 mod disk;
+mod documented;
 mod durability;
 mod file;
 mod limits;

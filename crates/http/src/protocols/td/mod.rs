@@ -13,6 +13,8 @@ mod live;
 mod members;
 mod methods;
 mod normal;
+mod openapi;
+mod openapi_schemas;
 mod params;
 mod payload;
 mod projects;
@@ -27,6 +29,7 @@ use std::sync::Arc;
 use axum::Router;
 
 pub use invitations::invitation_letter;
+pub(crate) use openapi::OPENAPI;
 pub(crate) use shapes::in_own_shape;
 
 use crate::App;

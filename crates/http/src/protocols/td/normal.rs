@@ -28,6 +28,16 @@ const ENTITY_TYPES: [(&str, &[&str]); 15] = [
     ("issue_session_history", &["issue_session_histories"]),
     ("issue_reviews", &["issue_review"]),
 ];
+/// The names of these kinds of rows in their normal form.
+pub(super) const ENTITY_TYPE_NAMES: [&str; ENTITY_TYPES.len()] = {
+    let mut names = [""; ENTITY_TYPES.len()];
+    let mut n = 0;
+    while n < names.len() {
+        names[n] = ENTITY_TYPES[n].0;
+        n += 1;
+    }
+    names
+};
 /// The kind whose payloads say something of their writer's disk.
 pub(super) const WORK_SESSIONS: &str = "work_sessions";
 

@@ -8,6 +8,7 @@ mod error;
 mod handlers;
 mod limits;
 mod normal;
+mod openapi;
 mod policy;
 mod reply;
 mod wire;
@@ -19,6 +20,7 @@ use axum::routing::post;
 use tombolo_service::{Action, Write};
 
 use crate::App;
+pub(crate) use openapi::OPENAPI;
 pub use policy::TickitPolicy;
 use policy::{LIST, TAG};
 

@@ -1,0 +1,156 @@
+//! The OpenAPI document: it is the one that is kept beside this test, and names every route that there is and no other.
+
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed, which is what it is for")]
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde_json::Value;
+use tokio::sync::watch;
+use tombolo_core::Env;
+use tombolo_http::{App, Metrics, Options, openapi, routes};
+use tombolo_service::{
+    AccessChanges, AdmissionOptions, Admissions, Feeds, Journal, Keyring, Keys, Outbox, Post, Projects,
+    RateLimitOptions, RateLimits, Replication, Watchers,
+};
+use tombolo_storage::Store;
+use tombolo_storage::memory::Memory;
+use tombolo_testkit::TestEnv;
+
+/// The methods of a route, as axum writes them down; HEAD goes with GET, and OPTIONS is answered before any route.
+const METHODS: [&str; 5] = ["delete", "get", "patch", "post", "put"];
+
+/// What the routes need, of a server on which nothing ever happened.
+fn app(options: Options) -> Arc<App> {
+    let store: Arc<dyn Store> = Arc::new(Memory::new());
+    let env: Arc<dyn Env> = Arc::new(TestEnv::new(1));
+    let keyring = Arc::new(Keyring::new(store.clone(), env.clone()));
+    let (changes, watchers) = (Arc::new(AccessChanges::default()), Arc::new(Watchers::new(store.clone())));
+    let base_url = "http://localhost:3030".to_owned();
+    let post = Post { outbox: Outbox::closed(), base_url: base_url.clone(), letter: |_| String::new() };
+    let admission = AdmissionOptions { base_url, allow_signup: false, web_callback_url: None };
+    Arc::new(App {
+        replication: Replication::new(store.clone(), env.clone()),
+        projects: Projects::new(store.clone(), env.clone(), changes.clone(), post),
+        journal: Journal::new(store.clone(), env.clone()),
+        keys: Keys::new(store.clone(), keyring.clone(), changes.clone()),
+        feeds: Feeds::new(store.clone(), env.clone(), watchers, changes),
+        stopping: watch::channel(false).1,
+        rate_limits: RateLimits::new(RateLimitOptions::default(), env.clone()),
+        metrics: Arc::new(Metrics::new(env.now())),
+        admissions: Arc::new(Admissions::new(store, env.clone(), Outbox::closed(), admission)),
+        keyring,
+        env,
+        options,
+    })
+}
+
+/// What is registered, such as `get /health`, read from what axum writes down of a router: it has no other way to ask.
+fn registered(options: &Options) -> BTreeSet<String> {
+    let text = format!("{:?}", routes(&app(options.clone())));
+    let (routes, paths) = text.split_once("node: Node { paths: {").unwrap();
+    let mut found = BTreeSet::new();
+    for route in routes.split("RouteId(").skip(1) {
+        let (id, methods) = route.split_once(')').unwrap();
+        let path = paths.split_once(&format!("RouteId({id}): \"")).and_then(|(_, rest)| rest.split_once('"'));
+        let (path, _) = path.unwrap();
+        for method in METHODS {
+            let (_, endpoint) = methods.split_once(&format!(" {method}: ")).unwrap();
+            if !endpoint.starts_with("None") {
+                found.insert(format!("{method} {path}"));
+            }
+        }
+    }
+    found
+}
+
+fn documented(options: &Options) -> BTreeSet<String> {
+    let document = openapi(options);
+    let paths = document["paths"].as_object().unwrap();
+    let operations = |(path, methods): (&String, &Value)| {
+        let methods: Vec<String> = methods.as_object().unwrap().keys().cloned().collect();
+        methods.into_iter().map(|method| format!("{method} {path}")).collect::<Vec<_>>()
+    };
+    paths.iter().flat_map(operations).collect()
+}
+
+/// All ways to switch protocols on and off.
+fn settings() -> Vec<Options> {
+    let switched = |tickit, td| Options { tickit, td, ..Options::default() };
+    vec![switched(true, true), switched(true, false), switched(false, true), switched(false, false)]
+}
+
+#[test]
+fn every_route_is_documented_and_no_other() {
+    for options in settings() {
+        let (registered, documented) = (registered(&options), documented(&options));
+        let undocumented: Vec<_> = registered.difference(&documented).collect();
+        let absent: Vec<_> = documented.difference(&registered).collect();
+        assert!(registered.len() > 5, "{registered:?}");
+        assert!(
+            undocumented.is_empty() && absent.is_empty(),
+            "{options:?}: routes that no openapi.rs names: {undocumented:?}; named, and there is no route: {absent:?}"
+        );
+    }
+}
+
+#[test]
+fn every_name_leads_somewhere_and_every_operation_has_one_of_its_own() {
+    fn names(value: &Value, found: &mut BTreeSet<String>) {
+        match value {
+            Value::Object(fields) => {
+                if let Some(name) = fields.get("$ref").and_then(Value::as_str) {
+                    found.insert(name.to_owned());
+                }
+                fields.values().for_each(|value| names(value, found));
+            }
+            Value::Array(items) => items.iter().for_each(|item| names(item, found)),
+            _ => {}
+        }
+    }
+    for options in settings() {
+        let document = openapi(&options);
+        let mut found = BTreeSet::new();
+        names(&document, &mut found);
+        for name in found {
+            let place = name.strip_prefix('#').unwrap();
+            assert!(document.pointer(place).is_some(), "{name} leads nowhere");
+        }
+        let operations: Vec<&Value> = document["paths"]
+            .as_object()
+            .unwrap()
+            .values()
+            .flat_map(|path| path.as_object().unwrap().values())
+            .collect();
+        let ids: BTreeSet<&str> =
+            operations.iter().map(|operation| operation["operationId"].as_str().unwrap()).collect();
+        assert_eq!(ids.len(), operations.len());
+        for operation in operations {
+            for key in operation["security"].as_array().unwrap().iter().flat_map(|key| key.as_object().unwrap().keys())
+            {
+                let scheme = &document["components"]["securitySchemes"][key];
+                assert!(scheme.is_object(), "{operation}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_document_is_the_one_that_is_kept() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots/openapi.json");
+    let document = serde_json::to_string_pretty(&openapi(&Options::default())).unwrap() + "\n";
+    if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(&file, &document).unwrap();
+    }
+    let kept = std::fs::read_to_string(&file).unwrap_or_default();
+    let differs = kept.lines().zip(document.lines()).position(|(kept, now)| kept != now);
+    assert!(
+        kept == document,
+        "the document differs from {} from line {} on. Is a change of the protocol meant? \
+         Then: UPDATE_SNAPSHOTS=1 cargo test -p tombolo-http --test openapi",
+        file.display(),
+        differs.map_or(0, |line| line + 1)
+    );
+}
