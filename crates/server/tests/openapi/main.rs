@@ -1,0 +1,97 @@
+//! schemathesis against the real server: it reads `/openapi.json` and sends, to every route, requests that are as it
+//! describes them and requests that are not. No answer may be a server's error, and each has a status, a content type
+//! and a body that the document names. What it does not check stands in `schemathesis.toml`, each with its reason.
+
+#![cfg(unix)]
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed, which is what it is for")]
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tombolo_testkit::served::{Folder, Install, Served, output_within};
+use tombolo_testkit::td::Teammate;
+
+/// It takes half a minute by itself, and several on a machine that does much else.
+const RUN_MAX: Duration = Duration::from_secs(600);
+
+/// Where schemathesis is; `None` where it is not installed, which is said loudly.
+fn schemathesis() -> Option<PathBuf> {
+    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.cache/schemathesis/bin/schemathesis");
+    if program.is_file() {
+        return Some(program);
+    }
+    let how = "schemathesis is not installed: run scripts/install-schemathesis, which needs Python";
+    assert!(std::env::var_os("TOMBOLO_REQUIRE_CLIENTS").is_none_or(|value| value != "1"), "{how}");
+    // Past the test harness, which shows only what failing tests print.
+    let _ = writeln!(std::io::stderr(), "\n*** SKIPPED: {how} ***\n");
+    None
+}
+
+/// A server that limits nobody by the minute: what a minute of requests may be is tested elsewhere.
+fn serve() -> Served {
+    let install = Install::new(env!("CARGO_BIN_EXE_tombolo"));
+    ["auth", "push", "pull", "other"]
+        .iter()
+        .fold(install, |install, class| install.set(&format!("rate_limit.{class}=0")))
+        .serve()
+}
+
+/// What `schemathesis.toml` names and a server only knows when it runs.
+fn known(served: &Served) -> Vec<(&'static str, String)> {
+    let (ann, bob) = (Teammate::new(&served.install, "ann"), Teammate::new(&served.install, "bob"));
+    served.install.key_for("ann", "spare");
+    let keys = ann.ok(served, "GET", "/v1/keys", &Value::Null);
+    let spare = keys.as_array().unwrap().iter().find(|key| key["name"] == "spare").unwrap();
+    let invitation = |project: &str| {
+        let path = format!("/v1/projects/{}/invitations", bob.create(served, project));
+        let made = bob.ok(served, "POST", &path, &json!({ "email": ann.email, "role": "writer" }));
+        made["id"].as_str().unwrap().to_owned()
+    };
+    vec![
+        ("TICKIT_TOKEN", served.install.token_for("ann", "phone")),
+        ("TD_SPARE_KEY_ID", spare["id"].as_str().unwrap().to_owned()),
+        ("TD_INVITATION_TO_ACCEPT", invitation("Lighthouse")),
+        ("TD_INVITATION_TO_DECLINE", invitation("Harbour")),
+        ("TD_KEY", ann.key),
+    ]
+}
+
+#[test]
+fn every_answer_is_as_the_document_describes_it() {
+    let Some(program) = schemathesis() else { return };
+    let served = serve();
+    let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/openapi/schemathesis.toml");
+    // It keeps what it found beside where it runs.
+    let folder = Folder::new();
+    let mut command = Command::new(program);
+    command.current_dir(folder.path()).envs(known(&served)).arg("--config-file").arg(config);
+    command.args(["run", "--no-color", &format!("http://{}/openapi.json", served.address())]);
+    let output = output_within(command, RUN_MAX);
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
+    // What would succeed as well: nothing tried.
+    let log = served.log();
+    let answered = |route: &str, status: u16| {
+        let (route, status) = (format!("route=\"{route}\""), format!("status={status}"));
+        log.lines().any(|line| line.contains(&route) && line.contains(&status))
+    };
+    for (route, status) in [
+        ("/api/v1/sync", 200),
+        ("/api/v1/sync", 401),
+        ("/api/v1/sync", 422),
+        ("/v1/projects", 201),
+        ("/v1/projects/{id}/sync/push", 200),
+        ("/v1/projects/{id}/sync/push", 400),
+        ("/v1/projects/{id}/sync/pull", 200),
+        ("/v1/invitations/{invitation}/accept", 200),
+        ("/v1/invitations/{invitation}/decline", 200),
+        ("/v1/keys/{key}", 204),
+        ("/v1/auth/device/start", 200),
+    ] {
+        assert!(answered(route, status), "{route} was never answered with {status}:\n{said}");
+    }
+    assert!(!log.contains("status=5") && !log.contains("panicked"), "a server's error:\n{log}");
+}
