@@ -7,6 +7,7 @@ mod auth;
 mod error;
 mod gate;
 mod invitations;
+mod json_walk;
 mod keys;
 mod limits;
 mod live;
@@ -20,6 +21,8 @@ mod payload;
 mod projects;
 mod push;
 mod shapes;
+#[cfg(test)]
+mod spellings;
 mod sync;
 mod timestamp;
 mod wire;
