@@ -1,24 +1,29 @@
 //! What is counted for the operator: how much was asked, answered, refused, and how long it took. Counts only: no label
 //! holds anything that a client chose.
 
-use std::fmt;
+mod copied;
+mod labels;
+mod text;
+
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use axum::extract::MatchedPath;
-use axum::http::{Method, StatusCode};
-use prometheus_client::encoding::{
-    EncodeLabelSet, EncodeLabelValue, EncodeMetric, LabelValueEncoder, MetricEncoder, NoLabelSet, text,
-};
-use prometheus_client::metrics::MetricType;
+use axum::http::StatusCode;
+use prometheus_client::encoding;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry};
 use tombolo_core::{Purpose, ServerTime};
-use tombolo_service::{CommitCounts, Spread, Totals};
+use tombolo_service::{CommitCounts, Totals};
+
+use self::copied::Copied;
+use self::labels::{ClassLabels, FateLabels, ProtocolLabels, RequestLabels, RouteLabels, StepLabels};
+pub use self::labels::{LimitClass, MailFate, SignInStep};
+pub(crate) use self::labels::{Route, method_name};
+use self::text::classic;
 
 /// From half a millisecond, below which nobody waits, to the longest that a request may take.
 const SECONDS_BOUNDS: [f64; 16] =
@@ -44,51 +49,6 @@ pub struct Taken {
     pub accepted: usize,
     /// They were refused with a reason. In td, a repeat is neither.
     pub refused: usize,
-}
-
-/// A step of a sign-in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SignInStep {
-    /// A device asked for one.
-    Begun,
-    /// Its user, or the server's owner, said yes on this server.
-    Approved,
-    /// It was given a key.
-    Completed,
-    /// A code, a link or a verifier was wrong or too late.
-    Refused,
-}
-
-/// What became of a mail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MailFate {
-    /// The mail server took it.
-    Sent,
-    /// It was given up after several tries.
-    Failed,
-    /// Too many waited.
-    Dropped,
-}
-
-/// Why a request was answered with 429.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LimitClass {
-    /// Too many sign-ins of an address.
-    Auth,
-    /// Too many polls of an address.
-    Poll,
-    /// Too many pushes of a key.
-    Push,
-    /// Too many pulls of a key.
-    Pull,
-    /// Too much else of a key.
-    Other,
-    /// Too many streams of events open of a key.
-    Stream,
-    /// Too many invitations mailed of a user, or to an address.
-    Invitation,
-    /// Too many wrong keys of an address.
-    WrongKey,
 }
 
 /// All counts of a process.
@@ -119,124 +79,6 @@ pub struct Metrics {
     uptime: Gauge<f64, AtomicU64>,
     /// What the store last said, and when.
     totals: Mutex<Option<(ServerTime, Totals)>>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RequestLabels {
-    method: &'static str,
-    route: Route,
-    status: u16,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RouteLabels {
-    method: &'static str,
-    route: Route,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ProtocolLabels {
-    protocol: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct StepLabels {
-    step: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct FateLabels {
-    fate: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ClassLabels {
-    class: &'static str,
-}
-
-/// A route as the router knows it, or none: never the path that was asked for.
-#[derive(Clone, Debug)]
-pub(crate) struct Route(Option<MatchedPath>);
-
-impl Route {
-    pub(crate) const fn new(matched: Option<MatchedPath>) -> Self {
-        Self(matched)
-    }
-
-    pub(crate) fn as_str(&self) -> &str {
-        self.0.as_ref().map_or("none", MatchedPath::as_str)
-    }
-}
-
-impl PartialEq for Route {
-    fn eq(&self, other: &Self) -> bool {
-        self.as_str() == other.as_str()
-    }
-}
-
-impl Eq for Route {}
-
-impl std::hash::Hash for Route {
-    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
-        self.as_str().hash(state);
-    }
-}
-
-impl EncodeLabelValue for Route {
-    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), fmt::Error> {
-        self.as_str().encode(encoder)
-    }
-}
-
-/// A method's name: one that HTTP has, else `other`.
-pub(crate) fn method_name(method: &Method) -> &'static str {
-    match *method {
-        Method::GET => "GET",
-        Method::HEAD => "HEAD",
-        Method::POST => "POST",
-        Method::PUT => "PUT",
-        Method::PATCH => "PATCH",
-        Method::DELETE => "DELETE",
-        Method::OPTIONS => "OPTIONS",
-        _ => "other",
-    }
-}
-
-/// A histogram that somebody else counts.
-#[derive(Clone, Debug)]
-struct Copied {
-    spread: Arc<Mutex<Spread>>,
-    /// How many of its units are one of those that are shown.
-    per_unit: f64,
-}
-
-impl Copied {
-    fn new(per_unit: f64) -> Self {
-        Self { spread: Arc::default(), per_unit }
-    }
-
-    fn set(&self, spread: Spread) {
-        *lock(&self.spread) = spread;
-    }
-}
-
-impl EncodeMetric for Copied {
-    #[expect(clippy::cast_precision_loss, reason = "bounds are small, and a sum is for people")]
-    fn encode(&self, mut encoder: MetricEncoder<'_>) -> Result<(), fmt::Error> {
-        let Spread { buckets, above, sum } = lock(&self.spread).clone();
-        let count = buckets.iter().map(|(_, count)| count).sum::<u64>() + above;
-        let bounded = buckets.iter().map(|(bound, count)| (*bound as f64 / self.per_unit, *count));
-        let all: Vec<(f64, u64)> = bounded.chain([(f64::INFINITY, above)]).collect();
-        encoder.encode_histogram::<NoLabelSet>(sum as f64 / self.per_unit, count, &all, None)
-    }
-
-    fn metric_type(&self) -> MetricType {
-        MetricType::Histogram
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Metrics {
@@ -396,7 +238,7 @@ impl Metrics {
         self.commit_jobs.set(commits.jobs);
         self.jobs_waiting.set(i64::try_from(commits.jobs_waiting).unwrap_or(i64::MAX));
         let mut text = String::new();
-        text::encode(&mut text, &self.registry).expect("a string takes all that is written");
+        encoding::text::encode(&mut text, &self.registry).expect("a string takes all that is written");
         classic(&text)
     }
 }
@@ -439,74 +281,14 @@ fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-/// Brings OpenMetrics, which the library writes, into the older format, which every scraper and every person reads: a
-/// counter's description bears the name of its samples there, and nothing marks the end.
-fn classic(open: &str) -> String {
-    let mut text = String::with_capacity(open.len());
-    let mut help = None;
-    for line in open.lines() {
-        if let Some(rest) = line.strip_prefix("# HELP ") {
-            help = rest.split_once(' ');
-            continue;
-        }
-        let Some(rest) = line.strip_prefix("# TYPE ") else {
-            if !line.starts_with("# EOF") {
-                text.push_str(line);
-                text.push('\n');
-            }
-            continue;
-        };
-        let (name, kind) = rest.split_once(' ').unwrap_or((rest, "untyped"));
-        let suffix = if kind == "counter" { "_total" } else { "" };
-        if let Some((_, help)) = help.take() {
-            text.push_str(&format!("# HELP {name}{suffix} {help}\n"));
-        }
-        text.push_str(&format!("# TYPE {name}{suffix} {kind}\n"));
-    }
-    text
-}
-
-impl SignInStep {
-    const fn labels(self) -> StepLabels {
-        let step = match self {
-            Self::Begun => "begun",
-            Self::Approved => "approved",
-            Self::Completed => "completed",
-            Self::Refused => "refused",
-        };
-        StepLabels { step }
-    }
-}
-
-impl MailFate {
-    const fn labels(self) -> FateLabels {
-        let fate = match self {
-            Self::Sent => "sent",
-            Self::Failed => "failed",
-            Self::Dropped => "dropped",
-        };
-        FateLabels { fate }
-    }
-}
-
-impl LimitClass {
-    const fn labels(self) -> ClassLabels {
-        let class = match self {
-            Self::Auth => "auth",
-            Self::Poll => "poll",
-            Self::Push => "push",
-            Self::Pull => "pull",
-            Self::Other => "other",
-            Self::Stream => "stream",
-            Self::Invitation => "invitation",
-            Self::WrongKey => "wrong_key",
-        };
-        ClassLabels { class }
-    }
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
 mod tests {
+    use tombolo_service::Spread;
+
     use super::*;
 
     const START: ServerTime = ServerTime::from_micros(1_800_000_000_000_000);
@@ -519,18 +301,6 @@ mod tests {
     fn sample(text: &str, name: &str) -> f64 {
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         line.unwrap_or_else(|| panic!("{name} is missing in:\n{text}")).parse().unwrap()
-    }
-
-    #[test]
-    fn methods_that_clients_invent_are_one() {
-        let check = |method: &str, expected| {
-            assert_eq!(method_name(&Method::from_bytes(method.as_bytes()).unwrap()), expected);
-        };
-        check("GET", "GET");
-        check("DELETE", "DELETE");
-        check("get", "other");
-        check("BREW", "other");
-        check("TRACE", "other");
     }
 
     #[test]
