@@ -1,6 +1,11 @@
 //! What is too large for td, what is too strange, and how pages are cut.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::Duration;
+
 use serde_json::{Value, json};
+use tombolo_testkit::eventually::eventually;
 use tombolo_testkit::http::{Request, Response};
 use tombolo_testkit::served::Served;
 use tombolo_testkit::td::Teammate;
@@ -93,6 +98,37 @@ fn a_page_is_bounded_in_bytes_and_never_empty_while_there_is_more() {
         }
     }
     assert_eq!(pages, [vec![1, 2], vec![3], vec![4], vec![5]]);
+}
+
+#[test]
+fn one_key_has_so_many_pulls_under_way_and_goes_on_when_they_end() {
+    let (served, ann, project) = team(install().set("rate_limit.pull=0").serve());
+    let other = served.install.key_for("ann", "other");
+    // More than the machine keeps for a connection that nobody reads.
+    let large = event(1, json!({"new_data": {"text": "x".repeat(9_000_000)}}));
+    assert_eq!(ann.push(&served, &project, &[large]).json()["accepted"], 1);
+    let path = format!("/v1/projects/{project}/sync/pull");
+    let stalled: Vec<TcpStream> = (0..8)
+        .map(|_| {
+            let mut stream = TcpStream::connect(served.address()).unwrap();
+            let head = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\n\r\n", ann.key);
+            stream.write_all(head.as_bytes()).unwrap();
+            let mut begun = [0; 12];
+            stream.read_exact(&mut begun).unwrap();
+            assert_eq!(&begun, b"HTTP/1.1 200");
+            stream
+        })
+        .collect();
+    let one_more = ann.send(&served, "GET", &path, &Value::Null);
+    assert_eq!((one_more.status, one_more.json()["code"].clone()), (429, json!("rate_limited")));
+    assert_eq!(one_more.header("retry-after"), Some("1"));
+    same_in_both_shapes(&one_more);
+    // Others are none of their business.
+    assert_eq!(served.send(&Request::get(&path).bearer(&other)).status, 200);
+    drop(stalled);
+    eventually("room for a pull", Duration::from_secs(30), || {
+        (ann.send(&served, "GET", &path, &Value::Null).status == 200).then_some(())
+    });
 }
 
 #[test]
