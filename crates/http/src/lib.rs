@@ -32,7 +32,7 @@ pub use cors::{CorsOrigins, CorsOriginsError};
 pub use metrics::{LimitClass, MailFate, Metrics, SignInStep, Taken, Volume};
 pub use network::{Network, NetworkError};
 pub use openapi::openapi;
-pub use protocols::td::invitation_letter;
+pub use protocols::td::{APPROVE_PATH, invitation_letter};
 pub use protocols::tickit::TickitPolicy;
 pub use router::{router, routes};
 

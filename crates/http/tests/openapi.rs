@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use tokio::sync::watch;
 use tombolo_core::Env;
-use tombolo_http::{App, Metrics, Options, openapi, routes};
+use tombolo_http::{APPROVE_PATH, App, Metrics, Options, openapi, routes};
 use tombolo_service::{
     AccessChanges, AdmissionOptions, Admissions, Feeds, Journal, Keyring, Keys, Outbox, Post, Projects,
     RateLimitOptions, RateLimits, Replication, Watchers,
@@ -29,7 +29,8 @@ fn app(options: Options) -> Arc<App> {
     let (changes, watchers) = (Arc::new(AccessChanges::default()), Arc::new(Watchers::new(store.clone())));
     let base_url = "http://localhost:3030".to_owned();
     let post = Post { outbox: Outbox::closed(), base_url: base_url.clone(), letter: |_| String::new() };
-    let admission = AdmissionOptions { base_url, allow_signup: false, web_callback_url: None };
+    let admission =
+        AdmissionOptions { base_url, approve_path: APPROVE_PATH, allow_signup: false, web_callback_url: None };
     Arc::new(App {
         replication: Replication::new(store.clone(), env.clone()),
         projects: Projects::new(store.clone(), env.clone(), changes.clone(), post),

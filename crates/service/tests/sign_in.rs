@@ -46,7 +46,8 @@ impl Bench {
     fn on(outbox: Outbox, mails: OutgoingMail, allow_signup: bool, web_callback_url: Option<&str>) -> Self {
         let (store, env) = (Arc::new(Memory::new()), Arc::new(TestEnv::new(7)));
         let web_callback_url = web_callback_url.map(str::to_owned);
-        let options = AdmissionOptions { base_url: BASE.to_owned(), allow_signup, web_callback_url };
+        let options =
+            AdmissionOptions { base_url: BASE.to_owned(), approve_path: "/approve", allow_signup, web_callback_url };
         let admissions = Admissions::new(store.clone(), env.clone(), outbox, options);
         Self { admissions, store, env, mails }
     }
@@ -166,7 +167,7 @@ async fn a_device_with_a_verifier_comes_in_when_the_mailed_link_is_approved() {
     let device_code = bench.start_device("Ann@Example.org", "td-cli@laptop").await;
     let mail = bench.mail().await;
     assert_eq!(mail.to.as_str(), "Ann@Example.org");
-    let link = format!("\n{BASE}/auth/device/approve?token=");
+    let link = format!("\n{BASE}/approve?token=");
     for part in ["td-cli@laptop", "Ann@Example.org", &link] {
         assert!(mail.text.contains(part), "{part} is missing in: {}", mail.text);
     }
@@ -320,7 +321,12 @@ async fn a_link_that_was_mailed_makes_no_account_once_sign_up_is_closed() {
     let mut bench = Bench::with(true, None);
     let device_code = bench.start_device("new@example.org", "").await;
     let token = token_in(&bench.mail().await);
-    let options = AdmissionOptions { base_url: BASE.to_owned(), allow_signup: false, web_callback_url: None };
+    let options = AdmissionOptions {
+        base_url: BASE.to_owned(),
+        approve_path: "/approve",
+        allow_signup: false,
+        web_callback_url: None,
+    };
     bench.admissions =
         Admissions::new(bench.store.clone(), bench.env.clone(), Outbox::open(Arc::new(|| {})).0, options);
     assert_eq!(bench.approve(&token).await, LinkOpened::NoAccount);

@@ -18,6 +18,7 @@ pub(super) async fn run(desk: &Desk<'_>, command: LoginCommand, place: &str, how
     // What the owner approves is mailed to nobody.
     let options = AdmissionOptions {
         base_url: server_url(desk.config, desk.config.listen.first()),
+        approve_path: tombolo_http::APPROVE_PATH,
         allow_signup: desk.config.allow_signup,
         web_callback_url: None,
     };

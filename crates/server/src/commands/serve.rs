@@ -151,7 +151,8 @@ fn admissions(
 ) -> Arc<Admissions> {
     let store: Arc<dyn SignIns> = store.clone();
     let web_callback_url = config.td.web_callback_url.clone();
-    let options = AdmissionOptions { base_url, allow_signup: config.allow_signup, web_callback_url };
+    let approve_path = tombolo_http::APPROVE_PATH;
+    let options = AdmissionOptions { base_url, approve_path, allow_signup: config.allow_signup, web_callback_url };
     Arc::new(Admissions::new(store, env.clone(), outbox, options))
 }
 

@@ -27,6 +27,8 @@ pub use start::{CodeStarted, StateError, WebRefused, WebState};
 pub struct AdmissionOptions {
     /// The address under which people reach the server, without a slash at its end.
     pub base_url: String,
+    /// The path below it to which an approval link leads.
+    pub approve_path: &'static str,
     /// Whether an address without an account gets one when its owner approves.
     pub allow_signup: bool,
     /// The page that is called back with what was mailed; without one, no page signs in.
@@ -45,9 +47,6 @@ pub struct Admissions {
 }
 
 impl Admissions {
-    /// The path below the server's address to which an approval link leads.
-    pub const APPROVE_PATH: &'static str = "/auth/device/approve";
-
     /// Sign-ins that are kept in `store`, whose links leave through `outbox`.
     #[must_use]
     pub fn new(store: Arc<dyn SignIns>, env: Arc<dyn Env>, outbox: Outbox, options: AdmissionOptions) -> Self {

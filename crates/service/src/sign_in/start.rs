@@ -111,7 +111,7 @@ impl Admissions {
 
     /// The link that approves a device.
     pub(super) fn approval_link(&self, token: &LinkToken) -> String {
-        format!("{}{}?token={}", self.base_url(), Self::APPROVE_PATH, token.reveal())
+        format!("{}{}?token={}", self.base_url(), self.options.approve_path, token.reveal())
     }
 
     /// Offers a new link for a sign-in, and mails it as `letter` says if its address may sign in here.

@@ -31,6 +31,7 @@ use std::sync::Arc;
 
 use axum::Router;
 
+pub use auth::APPROVE_PATH;
 pub use invitations::invitation_letter;
 pub(crate) use openapi::OPENAPI;
 pub(crate) use shapes::in_own_shape;

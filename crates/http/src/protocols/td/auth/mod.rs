@@ -20,7 +20,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
 use tombolo_core::{Name, Purpose, limits};
-use tombolo_service::{Admissions, KeyWish, Polled};
+use tombolo_service::{KeyWish, Polled};
 
 use self::page::Page;
 use super::gate::{self, AddressClass};
@@ -28,6 +28,8 @@ use super::methods::only;
 use crate::App;
 use crate::metrics::SignInStep;
 
+/// Where a mailed link leads, below the server's address.
+pub const APPROVE_PATH: &str = "/auth/device/approve";
 /// What a path of JSON takes here, and a page.
 const POST: &str = "POST, OPTIONS";
 const PAGE: &str = "GET, HEAD, POST, OPTIONS";
@@ -59,7 +61,7 @@ fn rest() -> Router<Arc<App>> {
         .route("/v1/auth/web/start", only(post(web::start), POST))
         .route("/v1/auth/web/exchange", only(post(web::exchange), POST))
         .route("/auth/verify", only(get(verify::show).post(verify::enter), PAGE))
-        .route(Admissions::APPROVE_PATH, only(get(approve::show).post(approve::approve), PAGE))
+        .route(APPROVE_PATH, only(get(approve::show).post(approve::approve), PAGE))
 }
 
 /// What a page says in place of what was asked of it.
