@@ -69,8 +69,9 @@ pub const SIGN_INS_MAX: usize = 10_000;
 /// Sign-ins of one address that are remembered: somebody else who starts them must not be able to push out the one
 /// that its user is about to approve, at ten a minute and address of the network.
 pub const SIGN_INS_PER_ADDRESS_MAX: usize = 50;
-/// Entries of one request.
-pub const ENTRIES_MAX: usize = 1_000;
+/// Entries of one request: a history that somebody brings along comes in a few, and the transaction that stores them
+/// holds others up for less than a second.
+pub const ENTRIES_MAX: usize = 10_000;
 
 /// How long a sign-in waits for its approval, and what was mailed for it holds: time to find a mail, and too short to
 /// find one again a day later.
@@ -96,3 +97,17 @@ pub const TICKET_SPAN: Duration = Duration::from_secs(60);
 pub const TICKETS_MAX: usize = 32;
 /// How often a push is judged anew because the rules were changed while it was judged.
 pub const JUDGED_MAX: usize = 16;
+/// What a password should have at least, in letters: shorter ones are guessed at the rate that is let through. They are
+/// taken nevertheless, since people have them.
+pub const PASSWORD_CHARS_ADVISED: usize = 8;
+/// What a password has at most, in bytes: the longest that a password manager makes is a tenth of it.
+pub const PASSWORD_BYTES_MAX: usize = 1_024;
+/// Wrong passwords of one address, and for one account, in a minute: somebody who tries those that he remembers.
+pub const WRONG_PASSWORDS_PER_MINUTE: u32 = 20;
+/// Wrong setup tokens of one address in a minute.
+pub const WRONG_SETUP_TOKENS_PER_MINUTE: u32 = 20;
+/// Wrong setup tokens of all addresses in a minute: at 36^8 tokens, of which a thousand are good, somebody with all
+/// addresses of the world finds one in five years.
+pub const WRONG_SETUP_TOKENS_OF_ALL_PER_MINUTE: u32 = 1_000;
+/// Users whose subjects are remembered, about 150 bytes each: as many as tokens are.
+pub const SUBJECTS_MAX: usize = RIGHT_TOKENS_MAX;

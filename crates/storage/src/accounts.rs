@@ -15,8 +15,9 @@ pub struct User {
     pub email: Option<String>,
     /// When it was added.
     pub created_at: ServerTime,
-    /// Since when it is somebody's; `None` while it is pending: its address was added or invited to a project, and nobody
-    /// signed in with it yet. It goes with the last of what made it.
+    /// Since when it is somebody's; `None` while it is pending: its address was added or invited to a project, and
+    /// nobody signed in with it yet; then it goes with the last of what made it. Or it is known in one protocol only
+    /// ([`crate::Identities::add_identity`]): then it stays.
     pub confirmed_at: Option<ServerTime>,
     /// Since when its credentials open nothing.
     pub disabled_at: Option<ServerTime>,
@@ -110,7 +111,8 @@ pub struct Refusal {
 /// the same database. Dropping a future midway leaves the call done or not done, never half done.
 pub trait Accounts: Send + Sync {
     /// Adds a user. Whoever is pending under `email` becomes this user: he gets the name, is confirmed, and keeps what
-    /// he belongs to.
+    /// he belongs to. Else whoever is pending by this name without an address does: he is confirmed, and gets `email`;
+    /// where that is another's by then, be he pending or not, it is the address that is taken.
     fn add_user<'a>(
         &'a self,
         name: &'a Name,

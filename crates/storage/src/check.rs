@@ -1,10 +1,10 @@
 //! What a check looks for, whatever the store.
 
-use tombolo_core::{Policy, Purpose};
+use tombolo_core::{Instant, Policy};
 
-use crate::columns::checksum_of;
+use crate::columns::{checksum_of, whole_millis};
 use crate::ledger::NO_RECORD;
-use crate::{CheckReport, Policies, StoreError};
+use crate::{CheckReport, IsRuling, Reading, StoreError};
 
 /// Faults that are named; a database with more is not read line by line.
 const FAULTS_MAX: usize = 1_000;
@@ -20,10 +20,30 @@ pub(crate) const KEYS_WITHOUT_ENTRY: &str = "SELECT k.space, k.seq FROM idempote
     WHERE NOT EXISTS (SELECT 1 FROM changes c JOIN spaces s ON s.id = c.space
         WHERE c.space = k.space AND c.seq = k.seq AND c.record = 0 AND c.digest = k.key)
     ORDER BY k.space, k.seq";
+/// The rulings that are no entries, with their spaces.
+pub(crate) const RULINGS_WITHOUT_ENTRY: &str = "SELECT r.space, r.seq FROM rulings r
+    WHERE NOT EXISTS (SELECT 1 FROM changes c JOIN spaces s ON s.id = c.space
+        WHERE c.space = r.space AND c.seq = r.seq AND c.record = 0)
+    ORDER BY r.space, r.seq";
+/// The order of writing: space, time and place, and when the entry there was written.
+pub(crate) const TIMELINE: &str = "SELECT t.space, t.millis, t.seq, c.written_at FROM timeline t
+    LEFT JOIN changes c ON c.space = t.space AND c.seq = t.seq AND c.record = 0
+        AND EXISTS (SELECT 1 FROM spaces s WHERE s.id = t.space)
+    ORDER BY t.space, t.millis, t.seq";
+/// The entries of a space under rules that are missing in the order of writing. All at once: the order is not kept by
+/// their places, so that none can be looked up by its own.
+pub(crate) const ENTRIES_WITHOUT_TIME: &str = "SELECT seq FROM changes WHERE space = $1 AND record = 0
+    EXCEPT SELECT seq FROM timeline WHERE space = $1
+    ORDER BY 1";
+/// The entries of a space under rules, and whether each is kept as a ruling.
+pub(crate) const ENTRIES_AND_RULINGS: &str = "SELECT c.seq, c.payload, r.seq IS NOT NULL FROM changes c
+    LEFT JOIN rulings r ON r.space = c.space AND r.seq = c.seq
+    WHERE c.space = $1 AND c.record = 0 ORDER BY c.seq";
 
-/// How the payloads of a purpose are read, if that is known.
-pub(crate) fn policy_of<'p>(policies: &'p Policies, purpose: &str) -> Option<&'p dyn Policy> {
-    policies.iter().find(|(known, _)| Purpose::as_str(*known) == purpose).map(|(_, policy)| &**policy)
+/// How what a purpose stores is read: its records, and the rules of its logs, as far as that is known.
+pub(crate) fn reading_of<'r>(readings: &'r [Reading], purpose: &str) -> (Option<&'r dyn Policy>, Option<IsRuling>) {
+    let reading = readings.iter().find(|reading| reading.purpose.as_str() == purpose);
+    reading.map_or((None, None), |reading| (reading.policy.as_deref(), reading.is_ruling))
 }
 
 /// What was found so far.
@@ -68,6 +88,38 @@ impl Findings {
     /// A key whose entry is not where it is said to be.
     pub(crate) fn key_without_entry(&mut self, space: i64, seq: i64) {
         self.fault(format!("space {space}: a key names change {seq}, which is not its entry"));
+    }
+
+    /// A ruling of which the log says that it is none: rules would be asked for that are not there.
+    pub(crate) fn ruling_without_entry(&mut self, space: i64, seq: i64) {
+        self.fault(format!("space {space}: the rules name change {seq}, which is no entry"));
+    }
+
+    /// An entry that says of itself whether it `is` a ruling, and of which the log says whether it is `kept` as one: a
+    /// rule that is not kept would no longer be asked for.
+    pub(crate) fn ruling(&mut self, (space, seq): (i64, i64), is: bool, kept: bool) {
+        match (is, kept) {
+            (true, false) => self.fault(format!("space {space}, change {seq}: it is missing among the rules")),
+            (false, true) => self.fault(format!("space {space}: the rules name change {seq}, which says none")),
+            _ => {}
+        }
+    }
+
+    /// A place in the order of writing, with when the entry there was written, if there is one.
+    pub(crate) fn time(&mut self, (space, millis, seq): (i64, i64, i64), written_at: Option<&[u8]>) {
+        let Some(written_at) = written_at else {
+            self.fault(format!("space {space}: the order of writing names change {seq}, which is no entry"));
+            return;
+        };
+        let written_at = written_at.try_into().ok().and_then(Instant::from_bytes);
+        if written_at.map(whole_millis) != Some(millis) {
+            self.fault(format!("space {space}, change {seq}: it is not where it was written in the order of writing"));
+        }
+    }
+
+    /// An entry that whoever reads in the order of writing is not shown.
+    pub(crate) fn entry_without_time(&mut self, space: i64, seq: i64) {
+        self.fault(format!("space {space}, change {seq}: it is missing in the order of writing"));
     }
 
     /// A put's content reads, and has the digest that it is stored under.

@@ -35,8 +35,9 @@ pub(crate) fn to_millis(instant: Instant) -> Option<i64> {
     (instant == instant.ceil_to_millis()).then(|| whole_millis(instant))
 }
 
+/// The millisecond that it lies in, since 1970.
 pub(crate) fn whole_millis(instant: Instant) -> i64 {
-    i64::try_from(instant.nanos().div_euclid(1_000_000)).unwrap_or(i64::MAX)
+    i64::try_from(instant.nanos().div_euclid(1_000_000)).expect("the milliseconds of some ten thousand years")
 }
 
 pub(crate) fn op_code(op: Op) -> i64 {

@@ -1,10 +1,13 @@
 //! Entries: changes that are only ever appended. They write to no record, and nothing is merged.
 
+pub(crate) mod listing;
 pub(crate) mod page;
 pub(crate) mod plan;
 
 use tombolo_core::{Act, Digest, Instant, Name, ProjectId, Refusal, Role, Seq, ServerTime, UserId, allows, limits};
 
+use crate::columns::whole_millis;
+use crate::entries::plan::Placed;
 use crate::{NewIdentity, NewKey, Reply, Ruled, SecretHash, SpaceAddress, StoreError};
 
 /// An entry to be appended.
@@ -16,6 +19,14 @@ pub struct NewEntry {
     pub written_at: Instant,
     /// The content, in the protocol's normal form.
     pub payload: Vec<u8>,
+}
+
+impl NewEntry {
+    /// Where it comes in the order of writing if it gets the place `seq` in the log.
+    #[must_use]
+    pub fn place(&self, seq: Seq) -> Place {
+        Place::of(self.written_at, seq)
+    }
 }
 
 /// What an entry is to a log that is [`Guard::Rules`]'.
@@ -101,6 +112,13 @@ impl Standing {
     }
 }
 
+/// By how much an entry may be longer than one that is the same in another spelling: a few letters of an id, and of a
+/// number. It bounds what is read to compare a request with: little more than the request itself.
+pub const SAME_SLACK_BYTES: usize = 64;
+
+/// Whether an entry that is stored (first), and one with the same key (second), are the same.
+pub type IsSame = fn(&[u8], &[u8]) -> bool;
+
 /// Entries of one request.
 #[derive(Clone, Debug)]
 pub struct Append {
@@ -110,8 +128,9 @@ pub struct Append {
     pub entries: Vec<NewEntry>,
     /// What they are, in their order; those without one weigh nothing.
     pub weights: Vec<Weight>,
-    /// Whether an entry that is stored (first) and one with the same key (second) are the same. Without it, they are.
-    pub is_same: Option<fn(&[u8], &[u8]) -> bool>,
+    /// What tells whether two of one key are the same; without it, they are. What is stored and longer than the other
+    /// by more than [`SAME_SLACK_BYTES`] is another without its being asked.
+    pub is_same: Option<IsSame>,
     /// The server's time.
     pub now: ServerTime,
 }
@@ -122,6 +141,29 @@ impl Append {
         let is_within = self.entries.len() <= limits::ENTRIES_MAX;
         is_within.then_some(()).ok_or_else(|| StoreError::Internal("too many entries at once".to_owned()))
     }
+
+    /// Whether it is guarded by the rules of its log, which then has an order of writing.
+    pub(crate) const fn is_ruled(&self) -> bool {
+        matches!(self.guard, Guard::Rules { .. })
+    }
+
+    /// Whether the entry at this place changes the rules.
+    pub(crate) fn is_ruling(&self, index: usize) -> bool {
+        self.weights.get(index).is_some_and(|weight| weight.is_ruling)
+    }
+
+    /// What is done with those that are new, in their order, each with its place in the request.
+    pub(crate) fn effects(&self, new: &[Placed<'_>]) -> impl Iterator<Item = (usize, &Effect)> {
+        let weight = |index: usize| self.weights.get(index).filter(|_| self.is_ruled());
+        let effect = move |index| Some((index, weight(index)?.effect.as_ref()?));
+        new.iter().map(|placed| placed.index).filter_map(effect)
+    }
+}
+
+/// That no more is looked for than a request may bring.
+pub(crate) fn check_keys(keys: &[Digest]) -> Result<(), StoreError> {
+    let is_within = keys.len() <= limits::ENTRIES_MAX;
+    is_within.then_some(()).ok_or_else(|| StoreError::Internal("too many keys at once".to_owned()))
 }
 
 /// What became of an entry.
@@ -174,6 +216,12 @@ pub struct Place {
     pub seq: Seq,
 }
 
+impl Place {
+    fn of(written_at: Instant, seq: Seq) -> Self {
+        Self { millis: whole_millis(written_at), seq }
+    }
+}
+
 /// An entry as the log keeps it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
@@ -185,6 +233,14 @@ pub struct Entry {
     pub written_at: Instant,
     /// The content.
     pub payload: Vec<u8>,
+}
+
+impl Entry {
+    /// Its place in the order of writing.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        Place::of(self.written_at, self.seq)
+    }
 }
 
 /// What a page may hold.
@@ -237,7 +293,8 @@ pub trait Entries: Send + Sync {
     /// After any failure the same request may be sent again: what was stored before is recognised.
     fn append(&self, append: Append) -> Reply<'_, Result<Vec<Appended>, NotAppended>>;
 
-    /// Those entries that the log holds under these keys, in the order of the keys.
+    /// Those entries that the log holds under these keys, in the order of the keys; at most [`limits::ENTRIES_MAX`],
+    /// and as large as they are: whoever cannot bound that by his keys asks for a few at a time.
     fn find_entries<'a>(&'a self, space: SpaceAddress, keys: &'a [Digest]) -> Reply<'a, Vec<Option<Entry>>>;
 
     /// The rulings after `after`, in the order of the log, as many as `bounds` let.

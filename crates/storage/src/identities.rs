@@ -2,7 +2,7 @@
 
 use tombolo_core::{CredentialId, Name, Purpose, ServerTime, UserId};
 
-use crate::{Reply, SecretHash};
+use crate::{Reply, SecretHash, Unfit};
 
 /// How a user is known in a protocol.
 #[derive(Clone, PartialEq, Eq)]
@@ -69,10 +69,21 @@ pub enum Username {
 pub enum IdentityAdded {
     /// It was made.
     New(UserId),
-    /// There is one of this subject; nothing was changed.
+    /// There is one of this subject, or the user of this name is known under another; nothing was changed.
     Known(UserId),
     /// Another has this username; nothing was changed.
     UsernameTaken,
+}
+
+impl IdentityAdded {
+    /// Whether it can be what an entry does.
+    pub(crate) const fn fits(self) -> Result<(), Unfit> {
+        match self {
+            Self::New(_) => Ok(()),
+            Self::Known(_) => Err(Unfit::Known),
+            Self::UsernameTaken => Err(Unfit::UsernameTaken),
+        }
+    }
 }
 
 /// What is to be changed of an identity; what is none stays.

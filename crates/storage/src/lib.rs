@@ -32,8 +32,8 @@ pub use accounts::{Accounts, Added, Credential, FoundCredential, NewCredential, 
 pub use bus::{Bus, FRAME_BYTES_MAX, Frame, Listener, LocalBus, Message, TOPIC_BYTES_MAX};
 pub use commits::{CommitCounts, Spread};
 pub use entries::{
-    Append, Appended, Effect, Entries, Entry, EntryPage, Guard, LogEnd, NewEntry, NotAppended, PageBounds, Place,
-    Totals, Unfit, Weight,
+    Append, Appended, Effect, Entries, Entry, EntryPage, Guard, IsSame, LogEnd, NewEntry, NotAppended, PageBounds,
+    Place, SAME_SLACK_BYTES, Totals, Unfit, Weight,
 };
 pub use error::StoreError;
 pub use identities::{
@@ -45,7 +45,7 @@ pub use projects::{
     Project, ProjectChange, ProjectOverview, Projects, Restored, Ruled, Who,
 };
 pub use sign_ins::{Approved, Flow, NewKey, NewSignIn, Redeemed, SecretHash, SignIn, SignInKey, SignIns, SignUp};
-pub use upkeep::{CheckReport, Elsewhere, Policies, Progress, Store, Upkeep};
+pub use upkeep::{CheckReport, Elsewhere, IsRuling, Progress, Reading, Store, Upkeep};
 
 /// The answer of a store's method.
 pub type Reply<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;

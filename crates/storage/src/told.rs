@@ -1,6 +1,6 @@
 //! Which answers mean that somebody gets in who did not, or may less than before: what has to be told.
 
-use crate::{Added, Answered, MemberAdded, MemberChanged, Redeemed, Restored};
+use crate::{Added, Answered, Effect, IdentityAdded, MemberAdded, MemberChanged, Redeemed, Restored};
 
 /// An answer to what may change who gets in.
 pub(crate) trait Told {
@@ -35,6 +35,22 @@ impl<T> Told for Added<T> {
 impl Told for Answered {
     fn is_told(&self) -> bool {
         matches!(self, Self::Accepted { .. })
+    }
+}
+
+/// One that was made.
+impl Told for Effect {
+    fn is_told(&self) -> bool {
+        match self {
+            Self::AddIdentity(_) | Self::UseSetupToken { .. } | Self::RevokeKeys { .. } => true,
+            Self::GiveSetupToken { .. } => false,
+        }
+    }
+}
+
+impl Told for IdentityAdded {
+    fn is_told(&self) -> bool {
+        matches!(self, Self::New(_))
     }
 }
 

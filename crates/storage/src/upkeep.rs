@@ -19,8 +19,34 @@ pub struct CheckReport {
     pub faults: Vec<String>,
 }
 
-/// How the records of each protocol are read.
-pub type Policies = Vec<(Purpose, Arc<dyn Policy>)>;
+/// Whether the payload of an entry changes the rules of its log.
+pub type IsRuling = fn(&[u8]) -> bool;
+
+/// How what one protocol stores is read.
+#[derive(Clone)]
+pub struct Reading {
+    /// The protocol.
+    pub purpose: Purpose,
+    /// How its records are; `None` where it has none.
+    pub policy: Option<Arc<dyn Policy>>,
+    /// Which entries change the rules, where its logs are guarded by rules of their own; such a log has all its entries
+    /// in the order of writing.
+    pub is_ruling: Option<IsRuling>,
+}
+
+impl Reading {
+    /// Of a protocol whose records are read by `policy`.
+    #[must_use]
+    pub fn of_records(purpose: Purpose, policy: Arc<dyn Policy>) -> Self {
+        Self { purpose, policy: Some(policy), is_ruling: None }
+    }
+
+    /// Of a protocol whose logs are guarded by their own rules.
+    #[must_use]
+    pub const fn of_rules(purpose: Purpose, is_ruling: IsRuling) -> Self {
+        Self { purpose, policy: None, is_ruling: Some(is_ruling) }
+    }
+}
 
 /// Called with what was done and what there is to do, in changes.
 pub type Progress = Box<dyn FnMut(u64, u64) + Send>;
@@ -60,9 +86,9 @@ pub trait Upkeep: Send + Sync {
     /// store that serves runs this beside it. Without it the bus reaches this process only.
     fn tend(&self) -> Reply<'_, ()>;
 
-    /// Reads everything: the file's structure, each log's order, each head, each payload. At most a thousand faults
-    /// are named.
-    fn check(&self, policies: Policies, progress: Progress) -> Reply<'_, CheckReport>;
+    /// Reads everything: the file's structure, each log's order, each head, each payload; of the protocols that there
+    /// are `readings` of, also what stands in the payloads. At most a thousand faults are named.
+    fn check(&self, readings: Vec<Reading>, progress: Progress) -> Reply<'_, CheckReport>;
 
     /// Ends the store cleanly: what waits is committed, and the log file is folded into the database.
     fn close(&self) -> Reply<'_, ()>;

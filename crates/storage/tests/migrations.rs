@@ -66,6 +66,70 @@ fn a_file_without_people_who_share() {
     assert_eq!(file.query_row(counters, [], |row| row.get::<_, i64>(0)).unwrap(), 1);
 }
 
+/// A user who signs in with a key, one who is pending by an address, and a log of entries.
+const PEOPLE: &str = "
+    INSERT INTO users (id, name, email, email_key, created_at, confirmed_at) VALUES
+        (1, 'ann', 'ann@example.org', 'ann@example.org', 11, 11),
+        (2, 'bob@example.org', 'bob@example.org', 'bob@example.org', 12, NULL);
+    INSERT INTO credentials (id, user_id, name, purpose, prefix, hash, created_at) VALUES
+        (7, 1, 'key', 'td', 'p', '', 12);
+    INSERT INTO spaces (id, owner, purpose, number, head_seq, head_time, generation, created_at) VALUES
+        (5, 1, 'td', 3, 1, 8, 1, 9);
+";
+
+/// That what was there is, and that everything that this version adds begins empty and works.
+async fn knows_people(store: &dyn tombolo_storage::Store) {
+    let users: Vec<_> =
+        store.users().await.unwrap().into_iter().map(|user| (user.id.get(), user.confirmed_at)).collect();
+    assert_eq!(users.iter().map(|(id, at)| (*id, at.is_some())).collect::<Vec<_>>(), [(1, true), (2, false)]);
+    assert!(store.find_credential("p").await.unwrap().is_some());
+    let key = tombolo_storage::IdentityKey::User(UserId::new(1));
+    assert_eq!(store.identity(Purpose::SimpleSync, key).await.unwrap(), None);
+    tombolo_testkit::identities_suite::a_secret_stays(store).await;
+    tombolo_testkit::ruled_suite::what_entries_do_beside_others(store).await;
+}
+
+#[test]
+fn a_file_without_identities() {
+    let disk = OnDisk::default();
+    let file = rusqlite::Connection::open(disk.file().unwrap()).unwrap();
+    for migration in [
+        include_str!("../src/sqlite/migrations/0001_initial.sql"),
+        include_str!("../src/sqlite/migrations/0002_moved.sql"),
+        include_str!("../src/sqlite/migrations/0003_people.sql"),
+        include_str!("../src/sqlite/migrations/0004_entries.sql"),
+        PEOPLE,
+        "PRAGMA user_version = 4",
+    ] {
+        file.execute_batch(migration).unwrap();
+    }
+    let store = disk.server(Arc::new(TestEnv::new(1)));
+    wait(knows_people(&store));
+    wait(store.close()).unwrap();
+    assert_eq!(file.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0)).unwrap(), 5);
+}
+
+#[test]
+fn a_database_without_identities() {
+    let Some(database) = OnPostgres::new() else { return };
+    for migration in [
+        include_str!("../src/postgres/migrations/0001_initial.sql"),
+        include_str!("../src/postgres/migrations/0002_people.sql"),
+        include_str!("../src/postgres/migrations/0003_entries.sql"),
+        PEOPLE,
+        "SELECT setval(pg_get_serial_sequence('users', 'id'), 2),
+             setval(pg_get_serial_sequence('credentials', 'id'), 7),
+             setval(pg_get_serial_sequence('spaces', 'id'), 5)",
+        "CREATE TABLE tombolo_schema (version BIGINT NOT NULL)",
+        "INSERT INTO tombolo_schema VALUES (3)",
+    ] {
+        database.database().sql(migration);
+    }
+    let store = database.node(Arc::new(TestEnv::new(1)));
+    wait(knows_people(&*store));
+    wait(store.close()).unwrap();
+}
+
 #[test]
 fn a_database_without_people_who_share() {
     let Some(database) = OnPostgres::new() else { return };

@@ -7,6 +7,7 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
+use support::suites::conforms;
 use support::{OnDisk, OnPostgres};
 use tombolo_core::{Act, Env, Name, ProjectId, Refusal, Role, Seq, UserId};
 use tombolo_storage::memory::Memory;
@@ -17,92 +18,6 @@ use tombolo_testkit::{Stores as _, TestEnv, projects_suite, runtime, sign_ins_su
 
 fn env() -> Arc<dyn Env> {
     Arc::new(TestEnv::new(1))
-}
-
-/// Runs `test` on each kind of store that its name says.
-mod on {
-    use super::*;
-
-    pub(super) fn memory(test: impl FnOnce([&dyn Store; 2])) {
-        let store = Memory::new();
-        test([&store, &store]);
-    }
-
-    pub(super) fn sqlite(test: impl FnOnce([&dyn Store; 2])) {
-        let disk = OnDisk::default();
-        let store = disk.server(env());
-        test([&store, &store]);
-        wait(store.close()).unwrap();
-    }
-
-    pub(super) fn postgres(test: impl FnOnce([&dyn Store; 2])) {
-        let Some(database) = OnPostgres::new() else { return };
-        let store = database.node(env());
-        test([&*store, &*store]);
-        wait(store.close()).unwrap();
-    }
-
-    pub(super) fn two_nodes(test: impl FnOnce([&dyn Store; 2])) {
-        let Some(database) = OnPostgres::new() else { return };
-        let nodes = [database.node(env()), database.node(env())];
-        test([&*nodes[0], &*nodes[1]]);
-        for node in nodes {
-            wait(node.close()).unwrap();
-        }
-    }
-}
-
-/// Makes of each named case of a suite a test on each store.
-macro_rules! conforms {
-    ($name:ident, $suite:ident, [$($case:ident),* $(,)?], at_once [$($race:ident),* $(,)?]) => {
-        mod $name {
-            use super::*;
-
-            mod memory {
-                use super::*;
-                $(#[test]
-                fn $case() {
-                    on::memory(|[store, _]| wait($suite::$case(store)));
-                })*
-                $(#[test]
-                fn $race() {
-                    on::memory(|stores| wait($suite::$race(stores)));
-                })*
-            }
-
-            mod sqlite {
-                use super::*;
-                $(#[test]
-                fn $case() {
-                    on::sqlite(|[store, _]| wait($suite::$case(store)));
-                })*
-                $(#[test]
-                fn $race() {
-                    on::sqlite(|stores| wait($suite::$race(stores)));
-                })*
-            }
-
-            mod postgres {
-                use super::*;
-                $(#[test]
-                fn $case() {
-                    on::postgres(|[store, _]| wait($suite::$case(store)));
-                })*
-                $(#[test]
-                fn $race() {
-                    on::postgres(|stores| wait($suite::$race(stores)));
-                })*
-            }
-
-            mod two_nodes {
-                use super::*;
-                $(#[test]
-                fn $race() {
-                    on::two_nodes(|stores| wait($suite::$race(stores)));
-                })*
-            }
-        }
-    };
 }
 
 conforms!(

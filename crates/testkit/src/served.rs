@@ -1,7 +1,7 @@
 //! The real binary: its commands, and its server as a process.
 
 use std::ffi::OsString;
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -189,6 +189,21 @@ impl Install {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
+    /// What a command answered that was given `input` on its standard input, and did something.
+    ///
+    /// # Panics
+    /// When it failed.
+    pub fn ok_with_input(&self, args: &[&str], input: &str) -> String {
+        let mut command = self.command(args);
+        let spawned = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let mut child = spawned.unwrap_or_else(|error| panic!("cannot run {args:?}: {error}"));
+        // It may have ended before it read: then its complaint says why.
+        let _ = child.stdin.take().expect("it was piped").write_all(input.as_bytes());
+        let output = child.wait_with_output().expect("a child can be waited for");
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
     /// What a command complained of that did nothing.
     ///
     /// # Panics
@@ -225,6 +240,14 @@ impl Install {
             let _ = self.run(&["user", "add", user]);
         }
         token_of(&self.json(&["token", "--for", "td", "--name", name, "--user", user]))
+    }
+
+    /// A new key for simple-sync of `user`, who is added when there is no such user; `.root` is made by itself.
+    pub fn sk_for(&self, user: &str) -> String {
+        if user != ".root" {
+            let _ = self.run(&["user", "add", user]);
+        }
+        token_of(&self.json(&["token", "--for", "simple-sync", "--user", user]))
     }
 
     /// Starts the server, and waits until it listens.

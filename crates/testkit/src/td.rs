@@ -1,20 +1,10 @@
 //! Teammates: people with a key of td, who speak its protocol as its command line does, or as no honest client would.
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::TcpStream;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
-use crate::eventually::spawn;
 use crate::http::{Request, Response};
 use crate::served::{Install, Served};
-
-/// The longest that a stream is waited for: it says something every 15 s.
-const STREAM_PATIENCE: Duration = Duration::from_secs(30);
-/// Lines of a stream that wait to be read by the test.
-const LINES_MAX: usize = 10_000;
+pub use crate::stream::Stream;
 
 /// One person at one machine.
 #[derive(Clone, Debug)]
@@ -122,61 +112,9 @@ impl Teammate {
     /// When the server cannot be reached.
     #[must_use]
     pub fn stream(&self, served: &Served, project: &str, last_event_id: Option<&str>) -> Stream {
-        let mut stream = TcpStream::connect(served.address()).expect("the server listens");
-        let last = last_event_id.map_or_else(String::new, |id| format!("Last-Event-ID: {id}\r\n"));
-        let head = format!(
-            "GET /v1/projects/{project}/events HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\nAccept: text/event-stream\r\n{last}\r\n",
-            self.key
-        );
-        stream.write_all(head.as_bytes()).expect("the server reads");
-        let (sender, lines) = sync_channel(LINES_MAX);
-        spawn(move || {
-            for line in BufReader::new(stream).lines().map_while(Result::ok) {
-                if sender.send(line).is_err() {
-                    return;
-                }
-            }
-        });
-        Stream { lines }
-    }
-}
-
-/// A stream of server-sent events.
-#[derive(Debug)]
-pub struct Stream {
-    lines: Receiver<String>,
-}
-
-impl Stream {
-    /// The next line that begins so, without its beginning; `None` when the stream ended before.
-    ///
-    /// # Panics
-    /// When nothing is said for longer than a stream is ever silent.
-    pub fn next(&self, beginning: &str) -> Option<String> {
-        loop {
-            match self.lines.recv_timeout(STREAM_PATIENCE) {
-                Ok(line) => {
-                    if let Some(rest) = line.strip_prefix(beginning) {
-                        return Some(rest.trim().to_owned());
-                    }
-                    // The last chunk of a reply.
-                    if line == "0" {
-                        return None;
-                    }
-                }
-                Err(RecvTimeoutError::Disconnected) => return None,
-                Err(RecvTimeoutError::Timeout) => panic!("the stream said nothing for {STREAM_PATIENCE:?}"),
-            }
-        }
-    }
-
-    /// The status of the reply.
-    ///
-    /// # Panics
-    /// When there is none.
-    pub fn status(&self) -> String {
-        let status = self.next("HTTP/1.1 ").expect("a reply");
-        status.chars().take(3).collect()
+        let mut headers = vec![("Authorization", format!("Bearer {}", self.key))];
+        headers.extend(last_event_id.map(|id| ("Last-Event-ID", id.to_owned())));
+        Stream::open(served, &format!("/v1/projects/{project}/events"), &headers)
     }
 }
 

@@ -157,14 +157,14 @@ impl Team {
     /// Sends it.
     ///
     /// # Errors
-    /// The store's.
+    /// The store's; also when it says what it never says to a member.
     pub fn send(&self, append: Append) -> Result<Ruled<Vec<Appended>>, StoreError> {
         self.env.advance(Duration::from_millis(1));
-        let appended = wait(self.node().append(append))?;
-        Ok(appended.map_err(|why| match why {
-            NotAppended::Refused(refusal) => refusal,
-            other => panic!("a member's entries were not appended: {other:?}"),
-        }))
+        match wait(self.node().append(append))? {
+            Ok(appended) => Ok(Ok(appended)),
+            Err(NotAppended::Refused(refusal)) => Ok(Err(refusal)),
+            Err(other) => Err(StoreError::Internal(format!("a member's entries were not appended: {other:?}"))),
+        }
     }
 
     /// The writer appends entries of these names.

@@ -27,6 +27,7 @@
 //! | --- | --- |
 //! | `<token>`, `<token:ann>` | a token of the owner, of the user ann; made when it first occurs |
 //! | `<key>`, `<key:ann>` | a key for td of the owner, of the user ann; made when it first occurs |
+//! | `<sk>`, `<sk:ann>` | a key for simple-sync of `.root`, of the user ann; made when it first occurs |
 //! | `<id:x>` | an id that the server gives (`u_`, `p_`, `ak_` or `inv_` and 16 hexadecimal digits), to be named `x`, or the one of that name |
 //! | `<text:x>` | whatever text the server gives, to be named `x`, or the one of that name |
 //! | `<uuid:x>` | an id made from its name; ids sort as their names do |
@@ -332,6 +333,10 @@ impl Player<'_> {
             ("key", None) => {
                 let install = &self.served.install;
                 Ok(self.keys.entry(name.to_owned()).or_insert_with(|| install.key_for(name, "td")).clone())
+            }
+            ("sk", None) => {
+                let (install, user) = (&self.served.install, if name == "owner" { ".root" } else { name });
+                Ok(self.keys.entry(format!("sk:{user}")).or_insert_with(|| install.sk_for(user)).clone())
             }
             ("id" | "text", None) => self.ids.get(name).cloned().ok_or_else(|| format!("  {name} was not said before")),
             ("uuid", None) => Ok(uuid(name)),

@@ -67,10 +67,75 @@ impl<T> Level<T> {
     /// text itself, then shorter and shorter beginnings.
     fn matching<'i>(&'i self, text: &'i str) -> impl Iterator<Item = &'i T> {
         let text_bytes = text.as_bytes();
-        let whole = self.stems.get(&text.len()).and_then(|stems| stems.get(text_bytes));
-        let literal = self.literals.get(text);
+        let whole = self.stems.get(&text.len()).and_then(|stems| look_up(stems, text_bytes));
+        let literal = look_up(&self.literals, text);
         let shorter = self.stems.range(..text.len()).rev();
-        let shorter = shorter.filter_map(move |(len, stems)| stems.get(&text_bytes[..*len]));
+        let shorter = shorter.filter_map(move |(len, stems)| look_up(stems, &text_bytes[..*len]));
         whole.into_iter().chain(literal).chain(shorter)
+    }
+}
+
+/// One step of a decision.
+fn look_up<'m, K, T>(map: &'m HashMap<Box<K>, T>, key: &K) -> Option<&'m T>
+where
+    K: ?Sized + Eq + std::hash::Hash,
+    Box<K>: Eq + std::hash::Hash + std::borrow::Borrow<K>,
+{
+    #[cfg(test)]
+    tests::STEPS.with(|steps| steps.set(steps.get() + 1));
+    map.get(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use crate::acl::{Effect, Pattern, Request, Rule, RuleList, Rules};
+
+    thread_local! {
+        /// What the decisions of this thread looked up.
+        pub(super) static STEPS: Cell<usize> = const { Cell::new(0) };
+    }
+
+    fn steps<T>(decide: impl FnOnce() -> T) -> (usize, T) {
+        STEPS.with(|steps| steps.set(0));
+        let decided = decide();
+        (STEPS.with(Cell::get), decided)
+    }
+
+    /// As apps have them: one for each item, for each user, and for each beginning of items.
+    fn ten_thousand() -> Vec<Rule> {
+        let rule = |n: usize| {
+            let [user, item] = match n % 3 {
+                0 => ["*".to_owned(), format!("task.{n:05}")],
+                1 => [format!("user.{n:05}"), "*".to_owned()],
+                _ => ["*".to_owned(), format!("list.{n:05}.*")],
+            };
+            let parse = |text: &str| Pattern::parse(text).unwrap();
+            Rule { user: parse(&user), item: parse(&item), action: parse("edit"), effect: Effect::Allow }
+        };
+        (0..10_000).map(rule).collect()
+    }
+
+    #[test]
+    fn a_decision_among_ten_thousand_rules_looks_at_a_few() {
+        let mut rules = Rules::default();
+        ten_thousand().into_iter().for_each(|rule| rules.add(rule));
+        let list = RuleList::new(ten_thousand());
+        let check = |user, item, action, is_allowed| {
+            let request = Request { user, item, action };
+            let (of_rules, decision) = steps(|| rules.decide(request).is_allowed);
+            assert_eq!(decision, is_allowed, "{request:?}");
+            assert!(of_rules > 0 && of_rules < 20, "{of_rules} steps for {request:?}");
+            let (of_list, decision) = steps(|| list.decide(request).is_allowed);
+            assert_eq!(decision, is_allowed, "{request:?}");
+            assert!(of_list > 0 && of_list < 20, "{of_list} steps for {request:?}");
+        };
+        check("nobody", "task.00003", "edit", true);
+        check("user.00004", "task.00003", "edit", true);
+        check("user.00004", "task.00004", "edit", true);
+        check("nobody", "list.00005.item.7", "edit", true);
+        check("nobody", "task.00004", "edit", false);
+        check("user.00004", "list.00005.item.7", "read", false);
     }
 }

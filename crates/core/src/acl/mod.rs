@@ -65,7 +65,7 @@ impl Pattern {
         if text.bytes().any(|byte| byte < 0x20 || byte == 0x7f) {
             return Err(PatternError::Control);
         }
-        if text[..text.len() - 1].contains('*') {
+        if text.as_bytes()[..text.len() - 1].contains(&b'*') {
             return Err(PatternError::Wildcard);
         }
         if text.len() > limits::ACL_TEXT_BYTES_MAX {
@@ -193,3 +193,6 @@ impl RuleList {
         &self.rules
     }
 }
+
+#[cfg(test)]
+mod tests;

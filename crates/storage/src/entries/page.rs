@@ -2,22 +2,20 @@
 
 use tombolo_core::{Instant, Seq, ServerTime, SpaceId};
 
-use super::{Entry, EntryPage, PageBounds};
+use super::listing::Listing;
+use super::{EntryPage, PageBounds};
 use crate::StoreError;
-use crate::columns::checksum_of;
 
-/// A page that is being read, row by row.
+/// A page that is being read, row by row, in the order of the log and without a gap.
 pub(crate) struct Filling {
-    space: SpaceId,
-    bounds: PageBounds,
+    listing: Listing,
+    count_max: usize,
     after: Seq,
-    bytes: usize,
-    entries: Vec<Entry>,
 }
 
 impl Filling {
     pub(crate) const fn new(space: SpaceId, after: Seq, bounds: PageBounds) -> Self {
-        Self { space, bounds, after, bytes: 0, entries: Vec::new() }
+        Self { listing: Listing::new(space, bounds), count_max: bounds.count_max, after }
     }
 
     /// Takes the next entry of the log; `false` when the page has no room for it.
@@ -32,21 +30,11 @@ impl Filling {
         checksum: u32,
         payload: &[u8],
     ) -> Result<bool, StoreError> {
-        let is_first = self.entries.is_empty();
-        let bytes = self.bytes.saturating_add(payload.len());
-        if self.entries.len() >= self.bounds.count_max || !is_first && bytes > self.bounds.bytes_max {
-            return Ok(false);
-        }
         let expected = self.last().next();
         if seq != expected {
-            return Err(self.damaged(expected, "it is missing"));
+            return Err(self.listing.missing(expected));
         }
-        if checksum != checksum_of(Some(payload)) {
-            return Err(self.damaged(seq, "its content is not what was written"));
-        }
-        self.bytes = bytes;
-        self.entries.push(Entry { seq, committed_at, written_at, payload: payload.to_vec() });
-        Ok(true)
+        self.listing.take(seq, committed_at, written_at, checksum, payload)
     }
 
     /// The page, of a log that ends at `head`.
@@ -54,24 +42,21 @@ impl Filling {
     /// # Errors
     /// [`StoreError::Corrupt`] when it holds nothing although something is there: whoever reads on would never end.
     pub(crate) fn finish(self, head: Seq) -> Result<EntryPage, StoreError> {
-        if self.entries.is_empty() && self.after < head && self.bounds.count_max > 0 {
-            return Err(self.damaged(self.after.next(), "it is missing"));
+        if self.listing.last().is_none() && self.after < head && self.count_max > 0 {
+            return Err(self.listing.missing(self.after.next()));
         }
-        Ok(EntryPage { entries: self.entries, head })
+        Ok(EntryPage { entries: self.listing.finish(), head })
     }
 
     fn last(&self) -> Seq {
-        self.entries.last().map_or(self.after, |entry| entry.seq)
-    }
-
-    fn damaged(&self, seq: Seq, what: &str) -> StoreError {
-        StoreError::Corrupt(format!("change {seq} of space {}: {what}", self.space))
+        self.listing.last().map_or(self.after, |entry| entry.seq)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::columns::checksum_of;
 
     /// How many of entries of these sizes a page takes.
     fn check(sizes: &[usize], count_max: usize, bytes_max: usize, taken: usize) {

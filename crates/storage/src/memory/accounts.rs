@@ -5,13 +5,14 @@ use std::sync::{MutexGuard, PoisonError};
 use tombolo_core::{CredentialId, EmailAddress, Name, Purpose, ServerTime, UserId};
 
 use super::Memory;
+use super::identities::Known;
 use super::projects::Shared;
 use super::sign_ins::Pending;
 use crate::naming::{account_names, no_account_name};
 use crate::{Accounts, Added, Credential, FoundCredential, NewCredential, Refusal, Reply, StoreError, User};
 
 /// Rows in the order of their ids.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Register {
     pub(super) users: Vec<User>,
     users_made: i64,
@@ -20,9 +21,10 @@ pub(super) struct Register {
     pub(super) shared: Shared,
     pub(super) sign_ins: Vec<Pending>,
     pub(super) sign_ins_made: i64,
+    pub(super) known: Known,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Row {
     pub(super) id: CredentialId,
     pub(super) new: NewCredential,
@@ -46,8 +48,13 @@ impl Register {
 
     fn add_user(&mut self, name: &Name, email: Option<&EmailAddress>, now: ServerTime) -> Added<UserId> {
         let of_email = email.and_then(|email| self.user_of(email)).cloned();
-        let pending = of_email.as_ref().filter(|user| user.confirmed_at.is_none() && user.disabled_at.is_none());
-        let pending = pending.map(|user| user.id);
+        let is_pending = |user: &&User| user.confirmed_at.is_none() && user.disabled_at.is_none();
+        // Known in one protocol by this name, and nowhere else.
+        let known = self.users.iter().find(|user| user.name == *name && user.email.is_none()).filter(is_pending);
+        if known.is_some() && of_email.is_some() {
+            return Added::EmailTaken;
+        }
+        let pending = of_email.as_ref().filter(is_pending).or(known).map(|user| user.id);
         if self.users.iter().any(|user| user.name == *name && Some(user.id) != pending) {
             return Added::NameTaken;
         }
@@ -62,7 +69,7 @@ impl Register {
         Added::New(self.make_user(name.clone(), email, now, Some(now)))
     }
 
-    fn make_user(
+    pub(super) fn make_user(
         &mut self,
         name: Name,
         email: Option<&EmailAddress>,
@@ -94,7 +101,8 @@ impl Register {
         };
         let is_used = self.shared.members.iter().any(|(_, member)| member.user == id)
             || self.is_invited(user)
-            || self.credentials.iter().any(|row| row.new.user == id);
+            || self.credentials.iter().any(|row| row.new.user == id)
+            || self.known.is_known(id);
         if !is_used {
             self.users.retain(|user| user.id != id);
         }
@@ -125,7 +133,7 @@ impl Register {
         Ok(Added::New(id))
     }
 
-    fn revoke(&mut self, is_it: impl Fn(&Row) -> bool) -> bool {
+    pub(super) fn revoke(&mut self, is_it: impl Fn(&Row) -> bool) -> bool {
         let before = self.credentials.len();
         self.credentials.retain(|row| !is_it(row));
         self.credentials.len() < before

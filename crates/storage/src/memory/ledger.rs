@@ -1,6 +1,7 @@
 //! One space of the model.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Bound;
 
 use tombolo_core::merge::State;
 use tombolo_core::{
@@ -8,13 +9,14 @@ use tombolo_core::{
 };
 
 use crate::columns::checksum_of;
+use crate::entries::listing::Listing;
 use crate::entries::page::Filling;
-use crate::entries::plan::plan;
+use crate::entries::plan::{Known, Placed, Plan, plan};
 use crate::ledger::{
     Alias, Change, End, HeadRow, HeadVisitor, IssuedCursor, Ledger, NO_RECORD, NewChange, Record, RecordRow, Replica,
     ReplicaRow, Traffic,
 };
-use crate::{Appended, EntryPage, LogEnd, LoggedChange, NewEntry, PageBounds, Refused, StoreError};
+use crate::{Append, Entry, EntryPage, LogEnd, LoggedChange, PageBounds, Place, Refused, StoreError};
 
 type Done<T> = Result<T, StoreError>;
 
@@ -46,6 +48,9 @@ pub(super) struct Space {
     uniques: BTreeMap<(CollectionName, Vec<u8>), RecordRow>,
     /// The keys of the entries, with their places.
     keys: HashMap<Digest, Seq>,
+    /// The entries that change the rules, and the order of writing: only where there are rules.
+    rulings: BTreeSet<Seq>,
+    timeline: BTreeSet<Place>,
     /// Refused writes, by device, with the time.
     refusals: Vec<(ReplicaName, Refused, ServerTime)>,
 }
@@ -88,16 +93,68 @@ impl Space {
         LogEnd { head: self.head(), committed_at: self.log.last().map(|logged| logged.committed_at) }
     }
 
-    /// Appends the entries that are new.
-    pub(super) fn append_entries(&mut self, entries: &[NewEntry], now: ServerTime) -> Done<Vec<Appended>> {
-        let end = self.end()?;
-        let plan = plan(entries, &self.keys, end, now);
-        for placed in &plan.new {
-            let seq = self.append(&NewChange::of_entry(placed.entry, placed.at.committed_at), now)?;
+    /// What a request to append comes to.
+    pub(super) fn plan<'e>(&mut self, append: &'e Append) -> Done<Plan<'e>> {
+        let mut known = HashMap::new();
+        for key in append.entries.iter().map(|entry| entry.key) {
+            if let Some(seq) = self.keys.get(&key).copied() {
+                known.insert(key, Known { seq, payload: self.at(seq)?.payload.clone() });
+            }
+        }
+        Ok(plan(append, &known, self.end()?))
+    }
+
+    /// Appends entries that are new.
+    pub(super) fn append_entries(&mut self, append: &Append, new: &[Placed<'_>]) -> Done<()> {
+        for placed in new {
+            let seq = self.append(&NewChange::of_entry(placed.entry, placed.at.committed_at), append.now)?;
             debug_assert_eq!(seq, placed.at.seq, "an entry goes where it was to go");
             self.keys.insert(placed.entry.key, seq);
+            if append.is_ruled() {
+                self.timeline.insert(placed.place());
+                self.rulings.extend(append.is_ruling(placed.index).then_some(seq));
+            }
         }
-        Ok(plan.answers)
+        Ok(())
+    }
+
+    /// The ruling that is in force; zero where there is none.
+    pub(super) fn last_ruling(&self) -> Seq {
+        self.rulings.last().copied().unwrap_or(Seq::ZERO)
+    }
+
+    pub(super) fn find_entries(&self, keys: &[Digest]) -> Done<Vec<Option<Entry>>> {
+        let find = |key| self.keys.get(key).map(|seq| Ok(self.entry(self.at(*seq)?))).transpose();
+        keys.iter().map(find).collect()
+    }
+
+    /// The rulings after `after`, as many as there is room for.
+    pub(super) fn rulings(&self, after: Seq, bounds: PageBounds) -> Done<Vec<Entry>> {
+        let later = self.rulings.range((Bound::Excluded(after), Bound::Unbounded));
+        self.list(later.copied(), bounds)
+    }
+
+    /// The entries after `after` in the order of writing, as many as there is room for.
+    pub(super) fn timeline(&self, after: Place, upto: Seq, bounds: PageBounds) -> Done<Vec<Entry>> {
+        let later = self.timeline.range((Bound::Excluded(after), Bound::Unbounded));
+        self.list(later.map(|place| place.seq).filter(|seq| *seq <= upto), bounds)
+    }
+
+    fn list(&self, seqs: impl Iterator<Item = Seq>, bounds: PageBounds) -> Done<Vec<Entry>> {
+        let mut listing = Listing::new(SpaceId::new(0), bounds);
+        for seq in seqs {
+            let Entry { seq, committed_at, written_at, payload } = self.entry(self.at(seq)?);
+            if !listing.take(seq, committed_at, written_at, checksum_of(Some(&payload)), &payload)? {
+                break;
+            }
+        }
+        Ok(listing.finish())
+    }
+
+    fn entry(&self, logged: &Logged) -> Entry {
+        let State { seq, written_at, .. } = logged.change.state;
+        let payload = logged.payload.clone().unwrap_or_default();
+        Entry { seq, committed_at: logged.committed_at, written_at, payload }
     }
 
     /// The entries after `after` that a page has room for.

@@ -16,8 +16,8 @@ use tombolo_core::{Cursor, Fork, Generation, Policy, Resume, Seq, resume};
 
 use crate::exchange::{self, NothingNew};
 use crate::{
-    Bus, CheckReport, CommitCounts, Elsewhere, Exchange, Exchanged, LocalBus, LoggedChange, Logs, Message, Policies,
-    Progress, Reply, SpaceAddress, StoreError, Upkeep,
+    Bus, CheckReport, CommitCounts, Elsewhere, Exchange, Exchanged, LocalBus, LoggedChange, Logs, Message, Progress,
+    Reading, Reply, SpaceAddress, StoreError, Upkeep,
 };
 use ledger::Space;
 
@@ -147,7 +147,7 @@ impl Upkeep for Memory {
         Box::pin(async { Ok(()) })
     }
 
-    fn check(&self, _: Policies, _: Progress) -> Reply<'_, CheckReport> {
+    fn check(&self, _: Vec<Reading>, _: Progress) -> Reply<'_, CheckReport> {
         Box::pin(async { Ok(CheckReport::default()) })
     }
 

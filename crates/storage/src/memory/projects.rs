@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// What several people share. Members have no address here: it is their user's.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Shared {
     pub(super) projects: Vec<Project>,
     pub(super) members: Vec<(ProjectId, Member)>,

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use tombolo_core::{EmailAddress, Name, ServerTime, SignInId, UserId, limits};
+use tombolo_core::{CredentialId, EmailAddress, Name, ServerTime, SignInId, UserId, limits};
 
 use super::Memory;
 use super::accounts::{Register, Row};
@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// A sign-in with what finds it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Pending {
     sign_in: SignIn,
     device_code: SecretHash,
@@ -167,17 +167,23 @@ impl Register {
             Some((_, user)) if !self.is_enabled(user) => return Ok(Redeemed::Expired),
             Some((_, user)) => user,
         };
-        let NewKey { name, purpose, prefix, hash, expires_at } = key;
-        self.make_room(|row| row.new.user == user && row.new.purpose == purpose, now);
-        let name = free_name(&name, &self.key_names(user));
-        let new = NewCredential { user, name, purpose, prefix, hash, created_at: now, expires_at };
-        let Added::New(credential) = self.add_credential(new)? else {
-            return Err(StoreError::Internal("a free name was taken".to_owned()));
-        };
+        let credential = self.make_key(user, key, now)?;
         if let Some(one) = self.sign_in(id) {
             one.sign_in.consumed_at = Some(now);
         }
         Ok(Redeemed::Key { credential, user })
+    }
+
+    /// Makes a key, and room for it.
+    pub(super) fn make_key(&mut self, user: UserId, key: NewKey, now: ServerTime) -> Result<CredentialId, StoreError> {
+        let NewKey { name, purpose, prefix, hash, expires_at } = key;
+        self.make_room(|row| row.new.user == user && row.new.purpose == purpose, now);
+        let name = free_name(&name, &self.key_names(user));
+        let new = NewCredential { user, name, purpose, prefix, hash, created_at: now, expires_at };
+        match self.add_credential(new)? {
+            Added::New(credential) => Ok(credential),
+            Added::NameTaken | Added::EmailTaken => Err(StoreError::Internal("a free name was taken".to_owned())),
+        }
     }
 
     /// Removes what ended, and of the rest the ones longest unused.

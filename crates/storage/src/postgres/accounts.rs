@@ -5,7 +5,7 @@ use sqlx::postgres::{PgConnection, PgRow};
 use tombolo_core::{CredentialId, EmailAddress, Name, Purpose, ServerTime, UserId, limits};
 
 use super::Postgres;
-use super::connection::{acquire, failed};
+use super::connection::{acquire, failed, faster};
 use super::people::{Tell, make_user, maybe_time, next_user, time};
 use crate::{Accounts, Added, Credential, FoundCredential, NewCredential, Refusal, Reply, StoreError, User};
 
@@ -31,9 +31,12 @@ impl Accounts for Postgres {
                 return Ok((adopted, Tell::Nobody));
             }
             let id = next_user(connection).await?;
-            let made = make_user(connection, id, &name, email.as_ref(), now, Some(now)).await?;
-            let added = match made {
-                Some(user) => Added::New(user),
+            if let Some(user) = make_user(connection, id, &name, email.as_ref(), now, Some(now)).await? {
+                return Ok((Added::New(user), Tell::Nobody));
+            }
+            // Looked for only now, so that whoever was made known meanwhile is found, too.
+            let added = match adopt_known(connection, &name, email.as_ref(), now).await? {
+                Some(adopted) => adopted,
                 None if is_taken(connection, &name).await? => Added::NameTaken,
                 None => Added::EmailTaken,
             };
@@ -133,9 +136,14 @@ impl Accounts for Postgres {
 
     fn touch_credentials<'a>(&'a self, used: &'a [(CredentialId, ServerTime)]) -> Reply<'a, ()> {
         Box::pin(async move {
-            let sql = "UPDATE credentials c SET last_used_at = n.at FROM (SELECT id, max(at) AS at
-                           FROM unnest($1::int8[], $2::int8[]) u(id, at) GROUP BY id) n
-                       WHERE c.id = n.id AND coalesce(c.last_used_at < n.at, true)";
+            // Locked first, in the order in which whoever revokes several locks them: an update by itself takes them as
+            // it finds them.
+            let sql = "WITH used AS (SELECT id, max(at) AS at
+                           FROM unnest($1::int8[], $2::int8[]) u(id, at) GROUP BY id),
+                       locked AS MATERIALIZED (SELECT id FROM credentials WHERE id IN (SELECT id FROM used)
+                           ORDER BY id FOR UPDATE)
+                       UPDATE credentials c SET last_used_at = n.at FROM locked l JOIN used n ON n.id = l.id
+                       WHERE c.id = l.id AND coalesce(c.last_used_at < n.at, true)";
             let (ids, times): (Vec<i64>, Vec<i64>) = used.iter().map(|(id, at)| (id.get(), at.micros())).unzip();
             let update = sqlx::query(sql).bind(ids).bind(times);
             update.execute(&mut *acquire(&self.pool).await?).await.map(drop).map_err(failed)
@@ -170,8 +178,34 @@ async fn adopt(
     let sql = "UPDATE users SET name = $2, email = $3, confirmed_at = $4
                WHERE id = $1 AND NOT EXISTS (SELECT FROM users o WHERE o.name = $2 AND o.id <> $1)";
     let update = sqlx::query(sql).bind(user).bind(name.as_str()).bind(email.as_str()).bind(now.micros());
-    let is_adopted = update.execute(connection).await.map_err(failed)?.rows_affected() > 0;
-    Ok(Some(if is_adopted { Added::New(UserId::new(user)) } else { Added::NameTaken }))
+    if update.execute(&mut *connection).await.map_err(faster)?.rows_affected() > 0 {
+        return Ok(Some(Added::New(UserId::new(user))));
+    }
+    // Whoever is known by the name might have become somebody, with another address.
+    // Only looked at: users are locked by number, and his may be the lower one.
+    let sql = "SELECT FROM users WHERE name = $1 AND email IS NULL AND confirmed_at IS NULL AND disabled_at IS NULL";
+    let known = sqlx::query(sql).bind(name.as_str()).fetch_optional(connection).await.map_err(failed)?;
+    Ok(Some(if known.is_some() { Added::EmailTaken } else { Added::NameTaken }))
+}
+
+/// Makes somebody of a user whom only a protocol knew; `None` when there is none of this name.
+async fn adopt_known(
+    connection: &mut PgConnection,
+    name: &Name,
+    email: Option<&EmailAddress>,
+    now: ServerTime,
+) -> Result<Option<Added<UserId>>, StoreError> {
+    let sql = "SELECT id FROM users WHERE name = $1 AND email IS NULL AND confirmed_at IS NULL AND disabled_at IS NULL
+               FOR UPDATE";
+    let found = sqlx::query(sql).bind(name.as_str()).fetch_optional(&mut *connection).await.map_err(failed)?;
+    let Some(row) = found else { return Ok(None) };
+    let user: i64 = row.try_get(0).map_err(failed)?;
+    let sql = "UPDATE users SET email = $2, email_key = $3, confirmed_at = $4
+               WHERE id = $1 AND NOT EXISTS (SELECT FROM users o WHERE o.email_key = $3)";
+    let update = sqlx::query(sql).bind(user).bind(email.map(EmailAddress::as_str)).bind(email.map(EmailAddress::key));
+    let update = update.bind(now.micros()).execute(connection).await.map_err(faster)?;
+    let is_adopted = update.rows_affected() > 0;
+    Ok(Some(if is_adopted { Added::New(UserId::new(user)) } else { Added::EmailTaken }))
 }
 
 async fn is_taken(connection: &mut PgConnection, name: &Name) -> Result<bool, StoreError> {

@@ -7,13 +7,16 @@ use sqlx::{Connection as _, Row as _};
 use tombolo_core::Policy;
 
 use super::connection::failed;
-use crate::check::{ENTRIES_WITHOUT_KEY, Findings, KEYS_WITHOUT_ENTRY, LogCheck, LogRow, policy_of};
-use crate::{CheckReport, Policies, Progress, StoreError};
+use crate::check::{
+    ENTRIES_AND_RULINGS, ENTRIES_WITHOUT_KEY, ENTRIES_WITHOUT_TIME, Findings, KEYS_WITHOUT_ENTRY, LogCheck, LogRow,
+    RULINGS_WITHOUT_ENTRY, TIMELINE, reading_of,
+};
+use crate::{CheckReport, IsRuling, Progress, Reading, StoreError};
 
 /// Reads one snapshot of everything, row by row.
 pub(super) async fn check(
     connection: &mut PgConnection,
-    policies: &Policies,
+    readings: &[Reading],
     mut progress: Progress,
 ) -> Result<CheckReport, StoreError> {
     let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
@@ -27,13 +30,22 @@ pub(super) async fn check(
         check.findings.note(&format!("space {space}, its log"), log)?;
         let heads = check.heads(space).await;
         check.findings.note(&format!("space {space}, its records"), heads)?;
-        if let Some(policy) = policy_of(policies, &purpose) {
+        let (policy, is_ruling) = reading_of(readings, &purpose);
+        if let Some(policy) = policy {
             let contents = check.contents(space, policy).await;
             check.findings.note(&format!("space {space}, its contents"), contents)?;
+        }
+        if let Some(is_ruling) = is_ruling {
+            let ruled = check.ruled(space, is_ruling).await;
+            check.findings.note(&format!("space {space}, its rules"), ruled)?;
         }
     }
     let keys = check.keys().await;
     check.findings.note("the keys of entries", keys)?;
+    let rulings = check.rulings().await;
+    check.findings.note("the rules", rulings)?;
+    let timeline = check.timeline().await;
+    check.findings.note("the order of writing", timeline)?;
     progress(total, total);
     let report = check.findings.report;
     snapshot.commit().await.map_err(failed)?;
@@ -88,10 +100,42 @@ impl Check<'_> {
         Ok(())
     }
 
+    /// What a space under rules keeps beside its entries: the rules, and the order of writing.
+    async fn ruled(&mut self, space: i64, is_ruling: IsRuling) -> Result<(), StoreError> {
+        let mut rows = sqlx::query(ENTRIES_AND_RULINGS).bind(space).fetch(&mut *self.connection);
+        while let Some(row) = rows.try_next().await.map_err(failed)? {
+            let is = is_ruling(column::<Option<&[u8]>>(&row, 1)?.unwrap_or_default());
+            self.findings.ruling((space, column(&row, 0)?), is, column(&row, 2)?);
+        }
+        drop(rows);
+        let mut rows = sqlx::query(ENTRIES_WITHOUT_TIME).bind(space).fetch(&mut *self.connection);
+        while let Some(row) = rows.try_next().await.map_err(failed)? {
+            self.findings.entry_without_time(space, column(&row, 0)?);
+        }
+        Ok(())
+    }
+
     async fn keys(&mut self) -> Result<(), StoreError> {
         let mut rows = sqlx::query(KEYS_WITHOUT_ENTRY).fetch(&mut *self.connection);
         while let Some(row) = rows.try_next().await.map_err(failed)? {
             self.findings.key_without_entry(column(&row, 0)?, column(&row, 1)?);
+        }
+        Ok(())
+    }
+
+    async fn rulings(&mut self) -> Result<(), StoreError> {
+        let mut rows = sqlx::query(RULINGS_WITHOUT_ENTRY).fetch(&mut *self.connection);
+        while let Some(row) = rows.try_next().await.map_err(failed)? {
+            self.findings.ruling_without_entry(column(&row, 0)?, column(&row, 1)?);
+        }
+        Ok(())
+    }
+
+    async fn timeline(&mut self) -> Result<(), StoreError> {
+        let mut rows = sqlx::query(TIMELINE).fetch(&mut *self.connection);
+        while let Some(row) = rows.try_next().await.map_err(failed)? {
+            let place = (column(&row, 0)?, column(&row, 1)?, column(&row, 2)?);
+            self.findings.time(place, column(&row, 3)?);
         }
         Ok(())
     }

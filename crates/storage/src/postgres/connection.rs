@@ -150,6 +150,12 @@ pub(crate) fn failed(error: sqlx::Error) -> StoreError {
     }
 }
 
+/// What an error means to who writes what must be unique, and has seen that it is: another was faster.
+pub(super) fn faster(error: sqlx::Error) -> StoreError {
+    let is_taken = error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation);
+    if is_taken { StoreError::Busy } else { failed(error) }
+}
+
 fn by_state(state: &str, error: &dyn sqlx::error::DatabaseError) -> StoreError {
     // The message alone: its details may hold values.
     let message = error.message().to_owned();

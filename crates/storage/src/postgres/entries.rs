@@ -5,10 +5,12 @@ use sqlx::{Decode, Row as _, Type};
 use tombolo_core::{Digest, Instant, Seq, ServerTime, SpaceId};
 
 use super::connection::failed;
-use super::statement::Statement;
+use super::statement::{Rows, Statement};
 use super::tries::Try;
 use super::{Postgres, at};
 use crate::columns::{count, int, seq_of};
+use crate::entries::check_keys;
+use crate::entries::listing::Listing;
 use crate::entries::page::Filling;
 use crate::{
     Append, Appended, Entries, Entry, EntryPage, LogEnd, NotAppended, PageBounds, Place, Reply, SpaceAddress,
@@ -21,16 +23,25 @@ impl Entries for Postgres {
         Box::pin(self.append_in_turn(append))
     }
 
-    fn find_entries<'a>(&'a self, _: SpaceAddress, _: &'a [Digest]) -> Reply<'a, Vec<Option<Entry>>> {
-        Box::pin(async { unbuilt() })
+    fn find_entries<'a>(&'a self, space: SpaceAddress, keys: &'a [Digest]) -> Reply<'a, Vec<Option<Entry>>> {
+        self.note_call();
+        let keys = keys.to_vec();
+        Box::pin(async move {
+            check_keys(&keys)?;
+            self.tried(async move |connection| find(connection, space, &keys).await.map(Try::Done)).await
+        })
     }
 
-    fn rulings(&self, _: SpaceAddress, _: Seq, _: PageBounds) -> Reply<'_, Vec<Entry>> {
-        Box::pin(async { unbuilt() })
+    fn rulings(&self, space: SpaceAddress, after: Seq, bounds: PageBounds) -> Reply<'_, Vec<Entry>> {
+        self.note_call();
+        Box::pin(self.tried(async move |connection| rulings(connection, space, after, bounds).await.map(Try::Done)))
     }
 
-    fn timeline(&self, _: SpaceAddress, _: Place, _: Seq, _: PageBounds) -> Reply<'_, Vec<Entry>> {
-        Box::pin(async { unbuilt() })
+    fn timeline(&self, space: SpaceAddress, after: Place, upto: Seq, bounds: PageBounds) -> Reply<'_, Vec<Entry>> {
+        self.note_call();
+        Box::pin(
+            self.tried(async move |connection| timeline(connection, space, after, upto, bounds).await.map(Try::Done)),
+        )
     }
 
     fn entries(&self, space: SpaceAddress, after: Seq, bounds: PageBounds) -> Reply<'_, EntryPage> {
@@ -83,13 +94,115 @@ async fn page(
         // One that is out of range is not that of any content.
         let checksum = u32::try_from(value::<i64>(row, 4)?).map_err(|_| damaged(seq))?;
         let payload = value::<Option<&[u8]>>(row, 5)?.ok_or_else(|| damaged(seq))?;
-        let written_at: &[u8] = value(row, 6)?;
-        let written_at = written_at.try_into().ok().and_then(Instant::from_bytes).ok_or_else(|| damaged(seq))?;
+        let written_at = written_at(row, 6)?.ok_or_else(|| damaged(seq))?;
         if !page.take(seq, ServerTime::from_micros(value(row, 3)?), written_at, checksum, payload)? {
             break;
         }
     }
     page.finish(head)
+}
+
+/// Finds entries by their keys, each by itself: see `append/known.rs`.
+async fn find(
+    connection: &mut PgConnection,
+    address: SpaceAddress,
+    keys: &[Digest],
+) -> Result<Vec<Option<Entry>>, StoreError> {
+    let mut statement = Statement::default();
+    let space = at(&mut statement, address)?;
+    let places = (0..keys.len()).map(count).collect::<Vec<_>>();
+    let wanted = Rows::new()
+        .column(&mut statement, places)?
+        .column(&mut statement, keys.iter().map(|key| key.to_bytes().to_vec()).collect::<Vec<_>>())?
+        .from("n(place, key)");
+    statement.push(&format!(
+        "SELECT n.place, s.id, k.seq, c.committed_at, c.checksum, c.payload, c.written_at
+         FROM spaces s CROSS JOIN {wanted}
+         CROSS JOIN LATERAL (SELECT * FROM idempotency_keys k WHERE k.space = s.id AND k.key = n.key OFFSET 0) k
+         LEFT JOIN LATERAL (SELECT * FROM changes c WHERE c.space = s.id AND c.seq = k.seq OFFSET 0) c ON true
+         WHERE {space}"
+    ));
+    let rows = statement.rows(connection, |row| Ok((value::<i64>(&row, 0)?, entry(&row, 1)?))).await?;
+    let mut found = vec![None; keys.len()];
+    for (place, entry) in rows {
+        let place = usize::try_from(place).ok().and_then(|place| found.get_mut(place));
+        *place.ok_or_else(|| StoreError::Internal("an entry was found that nobody asked for".to_owned()))? =
+            Some(entry);
+    }
+    Ok(found)
+}
+
+async fn rulings(
+    connection: &mut PgConnection,
+    address: SpaceAddress,
+    after: Seq,
+    bounds: PageBounds,
+) -> Result<Vec<Entry>, StoreError> {
+    let mut statement = Statement::default();
+    let after = statement.bind(int(after))?;
+    let places = format!("SELECT seq FROM rulings WHERE space = s.id AND seq > {after} ORDER BY seq");
+    listed(connection, statement, address, &places, "k.seq", bounds).await
+}
+
+async fn timeline(
+    connection: &mut PgConnection,
+    address: SpaceAddress,
+    after: Place,
+    upto: Seq,
+    bounds: PageBounds,
+) -> Result<Vec<Entry>, StoreError> {
+    let mut statement = Statement::default();
+    let (millis, seq) = (statement.bind(after.millis)?, statement.bind(int(after.seq))?);
+    let upto = statement.bind(int(upto))?;
+    let places = format!(
+        "SELECT millis, seq FROM timeline WHERE space = s.id AND (millis, seq) > ({millis}, {seq}) AND seq <= {upto}
+         ORDER BY millis, seq"
+    );
+    listed(connection, statement, address, &places, "k.millis, k.seq", bounds).await
+}
+
+/// Reads the entries of a space `s` at the `places` that a part of the statement selects, in their `order`, as many as
+/// there is room for. The running sum reads the contents' lengths only, as in [`page`]. Each is looked up by
+/// itself, whatever the plan was made for.
+async fn listed(
+    connection: &mut PgConnection,
+    mut statement: Statement,
+    address: SpaceAddress,
+    places: &str,
+    order: &str,
+    bounds: PageBounds,
+) -> Result<Vec<Entry>, StoreError> {
+    let space = at(&mut statement, address)?;
+    let (rows, bytes) = (statement.bind(count(bounds.count_max))?, statement.bind(count(bounds.bytes_max))?);
+    statement.push(&format!(
+        "SELECT s.id, w.place, w.committed_at, w.checksum, w.payload, w.written_at FROM spaces s CROSS JOIN LATERAL (
+             SELECT k.seq AS place, c.*, row_number() OVER p AS n,
+                 sum(coalesce(octet_length(c.payload), 0)) OVER (p ROWS UNBOUNDED PRECEDING) AS bytes
+             FROM ({places} LIMIT {rows}) k LEFT JOIN LATERAL
+                 (SELECT * FROM changes c WHERE c.space = s.id AND c.seq = k.seq OFFSET 0) c ON true
+             WINDOW p AS (ORDER BY {order})
+         ) w WHERE {space} AND (w.bytes <= {bytes} OR w.n = 1) ORDER BY w.n"
+    ));
+    statement.rows(connection, |row| entry(&row, 0)).await
+}
+
+/// An entry, from a space's number and its place there on: then come when it was committed, its checksum, its content,
+/// and when it was written.
+fn entry(row: &PgRow, from: usize) -> Result<Entry, StoreError> {
+    let mut one = Listing::new(SpaceId::new(value(row, from)?), PageBounds { count_max: 1, bytes_max: 0 });
+    let seq = seq(row, from + 1)?;
+    let committed_at = value::<Option<i64>>(row, from + 2)?.ok_or_else(|| one.missing(seq))?;
+    // One that is out of range is not that of any content.
+    let checksum = u32::try_from(value::<i64>(row, from + 3)?).map_err(|_| damaged(seq))?;
+    let payload = value::<Option<&[u8]>>(row, from + 4)?.ok_or_else(|| damaged(seq))?;
+    let written_at = written_at(row, from + 5)?.ok_or_else(|| damaged(seq))?;
+    one.take(seq, ServerTime::from_micros(committed_at), written_at, checksum, payload)?;
+    one.finish().pop().ok_or_else(|| damaged(seq))
+}
+
+fn written_at(row: &PgRow, at: usize) -> Result<Option<Instant>, StoreError> {
+    let bytes: Option<&[u8]> = value(row, at)?;
+    Ok(bytes.and_then(|bytes| bytes.try_into().ok()).and_then(Instant::from_bytes))
 }
 
 async fn log_end(connection: &mut PgConnection, address: SpaceAddress) -> Result<LogEnd, StoreError> {
@@ -124,9 +237,4 @@ fn seq(row: &PgRow, at: usize) -> Result<Seq, StoreError> {
 
 fn damaged(seq: Seq) -> StoreError {
     StoreError::Corrupt(format!("change {seq}: its content is not what was written"))
-}
-
-/// Not built yet.
-fn unbuilt<T>() -> Result<T, StoreError> {
-    Err(StoreError::Internal("not built yet".to_owned()))
 }

@@ -1,8 +1,9 @@
 //! Who writes to a space next.
 //!
-//! On one node one request at a time leads a space, under whatever key it is known by; those that come meanwhile wait, and the next leader takes them all
-//! into one transaction: one commit serves everyone who waited, and nobody waits for company. No task is started for
-//! it: whoever leads does so within its own request, and passes the lead on when it ends, also when it is dropped.
+//! On one node one request at a time leads a space, under whatever key it is known by; those that come meanwhile wait,
+//! and the next leader takes them all into one transaction: one commit serves everyone who waited, and nobody waits for
+//! company. No task is started for it: whoever leads does so within its own request, and passes the lead on when it
+//! ends, also when it is dropped.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;

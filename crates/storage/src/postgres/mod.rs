@@ -30,6 +30,7 @@ mod reader;
 pub(crate) mod schema;
 mod sign_ins;
 pub(crate) mod statement;
+mod tickets;
 mod tries;
 mod wants;
 
@@ -38,14 +39,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sqlx::{PgConnection, PgPool, Row as _};
-use tombolo_core::{Cursor, Env, Fork, Generation, Policy, ProjectId, Resume, Seq, ServerTime, SpaceId};
+use tombolo_core::{Cursor, Env, Fork, Generation, Policy, Resume, Seq, ServerTime, SpaceId};
 
 use crate::columns::seq_of;
 use crate::commits::CommitCounter;
 use crate::{
     Append, Appended, Bus, CheckReport, CommitCounts, Elsewhere, Exchange, Exchanged, LoggedChange, Logs, NotAppended,
-    Policies, Progress, Reply, SpaceAddress, StoreError, Upkeep,
+    Progress, Reading, Reply, SpaceAddress, StoreError, Upkeep,
 };
+use append::Target;
 pub use connection::{Url, UrlError};
 use connection::{acquire, failed};
 use exchange::{Job, Outcome};
@@ -91,8 +93,8 @@ pub struct Postgres {
     present: Mutex<Option<Present>>,
     spaces: Mutex<HashMap<SpaceAddress, SpaceId>>,
     lines: Lines<SpaceId, Job, Outcome>,
-    /// Who appends to a project's space next.
-    appending: Lines<ProjectId, Append, Result<Vec<Appended>, NotAppended>>,
+    /// Who appends to a log next.
+    appending: Lines<Target, Append, Result<Vec<Appended>, NotAppended>>,
     kept: kept::Keeper,
     commits: CommitCounter,
     bus: bus::PostgresBus,
@@ -331,8 +333,8 @@ impl Upkeep for Postgres {
         })
     }
 
-    fn check(&self, policies: Policies, progress: Progress) -> Reply<'_, CheckReport> {
-        Box::pin(async move { check::check(&mut *acquire(&self.pool).await?, &policies, progress).await })
+    fn check(&self, readings: Vec<Reading>, progress: Progress) -> Reply<'_, CheckReport> {
+        Box::pin(async move { check::check(&mut *acquire(&self.pool).await?, &readings, progress).await })
     }
 
     fn close(&self) -> Reply<'_, ()> {

@@ -10,6 +10,7 @@ use super::connection::{WAIT_FOR_DISK, acquire, failed};
 use super::tries::{ATTEMPT_MAX, LOCKED_SETTINGS, Lane, REQUEST_MAX};
 use crate::StoreError;
 use crate::naming::{account_names, no_account_name};
+use crate::told::Told;
 
 type Done<T> = Result<T, StoreError>;
 
@@ -23,6 +24,13 @@ pub(super) enum Tell {
     Nodes,
     /// Nobody: it may also have changed nothing.
     Nobody,
+}
+
+impl Tell {
+    /// Who has to know of an answer.
+    pub(super) fn of(answer: &impl Told) -> Self {
+        if answer.is_told() { Self::Nodes } else { Self::Nobody }
+    }
 }
 
 impl Postgres {
@@ -62,20 +70,26 @@ impl Postgres {
         let begin = AssertSqlSafe(format!("BEGIN; {LOCKED_SETTINGS}"));
         let mut transaction = connection.begin_with(begin).await.map_err(failed)?;
         let (changed, tell) = change(&mut transaction).await?;
-        let sql = match tell {
-            Tell::Nobody => format!("SELECT {WAIT_FOR_DISK}"),
-            // The last to be locked, since all such transactions meet here.
-            Tell::Nodes => format!(
-                "UPDATE facts SET value = (value::int8 + 1)::text WHERE name = 'accounts_version'
-                 RETURNING {WAIT_FOR_DISK}"
-            ),
-        };
-        sqlx::query(AssertSqlSafe(sql)).execute(&mut *transaction).await.map_err(failed)?;
-        if tell == Tell::Nodes {
-            self.bus.accounts_changed(&mut transaction).await?;
+        match tell {
+            Tell::Nobody => {
+                let select = sqlx::query(AssertSqlSafe(format!("SELECT {WAIT_FOR_DISK}")));
+                select.execute(&mut *transaction).await.map(drop).map_err(failed)?;
+            }
+            Tell::Nodes => self.tell_nodes(&mut transaction).await?,
         }
         transaction.commit().await.map_err(failed)?;
         Ok(changed)
+    }
+
+    /// Tells every node, with the commit of the transaction, that who gets in was changed. The last that a transaction
+    /// does, since all such ones meet here.
+    pub(super) async fn tell_nodes(&self, connection: &mut PgConnection) -> Done<()> {
+        let sql = format!(
+            "UPDATE facts SET value = (value::int8 + 1)::text WHERE name = 'accounts_version'
+             RETURNING {WAIT_FOR_DISK}"
+        );
+        sqlx::query(AssertSqlSafe(sql)).execute(&mut *connection).await.map_err(failed)?;
+        self.bus.accounts_changed(connection).await
     }
 
     /// Reads in one snapshot.
@@ -120,6 +134,7 @@ pub(super) async fn drop_pending(connection: &mut PgConnection, user: UserId) ->
                    AND NOT EXISTS (SELECT FROM memberships WHERE user_id = $1)
                    AND NOT EXISTS (SELECT FROM invitations i WHERE i.email_key = users.email_key
                        AND i.status = 'pending')
+                   AND NOT EXISTS (SELECT FROM identities WHERE user_id = $1)
                    AND NOT EXISTS (SELECT FROM credentials WHERE user_id = $1)
                    AND NOT EXISTS (SELECT FROM refusals WHERE user_id = $1)
                    AND NOT EXISTS (SELECT FROM spaces WHERE owner = $1)

@@ -234,8 +234,13 @@ async fn redeem(connection: &mut PgConnection, id: SignInId, key: &NewKey, now: 
     Ok(Redeemed::Key { credential, user })
 }
 
-/// Makes a key, and room for it.
-async fn make_key(connection: &mut PgConnection, user: UserId, key: &NewKey, now: ServerTime) -> Done<CredentialId> {
+/// Makes a key, and room for it. Its user is locked.
+pub(super) async fn make_key(
+    connection: &mut PgConnection,
+    user: UserId,
+    key: &NewKey,
+    now: ServerTime,
+) -> Done<CredentialId> {
     let NewKey { name: wished, purpose, prefix, hash, expires_at } = key.clone();
     let delete = sqlx::query("DELETE FROM credentials WHERE user_id = $1 AND purpose = $2 AND expires_at <= $3");
     let delete = delete.bind(user.get()).bind(purpose.as_str()).bind(now.micros());

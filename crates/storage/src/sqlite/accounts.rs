@@ -26,13 +26,16 @@ impl Accounts for Sqlite {
         let (name, email) = (name.clone(), email.cloned());
         Box::pin(self.writer.write(move |connection| {
             let of_email = email.as_ref().map_or(Ok(None), |email| user_of(connection, email))?;
-            let (Some(user), Some(email)) = (of_email, &email) else {
-                if is_taken(connection, &name)? {
-                    return Ok(Added::NameTaken);
-                }
-                return make_user(connection, &name, email.as_ref(), now, Some(now)).map(Added::New);
-            };
-            adopt(connection, user, &name, email, now)
+            if let (Some(user), Some(email)) = (of_email, &email) {
+                return adopt(connection, user, &name, email, now);
+            }
+            if let Some(user) = adopt_known(connection, &name, email.as_ref(), now)? {
+                return Ok(Added::New(user));
+            }
+            if is_taken(connection, &name)? {
+                return Ok(Added::NameTaken);
+            }
+            make_user(connection, &name, email.as_ref(), now, Some(now)).map(Added::New)
         }))
     }
 
@@ -160,7 +163,8 @@ fn adopt(
     let is_pending = number(connection, sql, [user.get()])? > 0;
     let sql = "SELECT count(*) FROM users WHERE name = ?1 AND NOT (id = ?2 AND ?3)";
     if number(connection, sql, params![name.as_str(), user.get(), is_pending])? > 0 {
-        return Ok(Added::NameTaken);
+        // Whoever is known by the name might have become somebody, with another address.
+        return Ok(if is_known_only(connection, name)? { Added::EmailTaken } else { Added::NameTaken });
     }
     if !is_pending {
         return Ok(Added::EmailTaken);
@@ -168,6 +172,27 @@ fn adopt(
     let sql = "UPDATE users SET name = ?2, email = ?3, confirmed_at = ?4 WHERE id = ?1";
     execute(connection, sql, params![user.get(), name.as_str(), email.as_str(), now.micros()])?;
     Ok(Added::New(user))
+}
+
+/// Whether only a protocol knows the user of this name.
+fn is_known_only(connection: &Connection, name: &Name) -> Result<bool, StoreError> {
+    let sql = "SELECT count(*) FROM users WHERE name = ?1 AND email IS NULL AND confirmed_at IS NULL
+                   AND disabled_at IS NULL";
+    Ok(number(connection, sql, [name.as_str()])? > 0)
+}
+
+/// Makes somebody of whoever is known by this name in one protocol, and nowhere else, if there is one.
+fn adopt_known(
+    connection: &Connection,
+    name: &Name,
+    email: Option<&EmailAddress>,
+    now: ServerTime,
+) -> Result<Option<UserId>, StoreError> {
+    let sql = "UPDATE users SET email = ?2, email_key = ?3, confirmed_at = ?4 WHERE name = ?1 AND email IS NULL
+                   AND confirmed_at IS NULL AND disabled_at IS NULL RETURNING id";
+    let (text, key) = (email.map(EmailAddress::as_str), email.map(EmailAddress::key));
+    let values = params![name.as_str(), text, key, now.micros()];
+    Ok(select(connection, sql, values, |row| row.get(0).map(UserId::new).map_err(failed))?.pop())
 }
 
 /// Whether a user is somebody, or somebody is still wanted under his address.
@@ -191,11 +216,12 @@ pub(super) fn drop_pending(connection: &Connection, user: UserId) -> Result<(), 
                    AND NOT EXISTS (SELECT 1 FROM refusals WHERE user_id = ?1)
                    AND NOT EXISTS (SELECT 1 FROM spaces WHERE owner = ?1)
                    AND NOT EXISTS (SELECT 1 FROM projects WHERE created_by = ?1)
-                   AND NOT EXISTS (SELECT 1 FROM sign_ins WHERE user_id = ?1)";
+                   AND NOT EXISTS (SELECT 1 FROM sign_ins WHERE user_id = ?1)
+                   AND NOT EXISTS (SELECT 1 FROM identities WHERE user_id = ?1)";
     execute(connection, sql, [user.get()]).map(drop)
 }
 
-fn make_user(
+pub(super) fn make_user(
     connection: &Connection,
     name: &Name,
     email: Option<&EmailAddress>,

@@ -3,12 +3,15 @@
 use rusqlite::{Connection, params};
 
 use super::connection::failed;
-use crate::check::{ENTRIES_WITHOUT_KEY, Findings, KEYS_WITHOUT_ENTRY, LogCheck, LogRow, policy_of};
-use crate::{CheckReport, Policies, Progress, StoreError};
+use crate::check::{
+    ENTRIES_AND_RULINGS, ENTRIES_WITHOUT_KEY, ENTRIES_WITHOUT_TIME, Findings, KEYS_WITHOUT_ENTRY, LogCheck, LogRow,
+    RULINGS_WITHOUT_ENTRY, TIMELINE, reading_of,
+};
+use crate::{CheckReport, IsRuling, Progress, Reading, StoreError};
 
 pub(super) fn check(
     connection: &Connection,
-    policies: &Policies,
+    readings: &[Reading],
     mut progress: Progress,
 ) -> Result<CheckReport, StoreError> {
     let mut check = Check { connection, findings: Findings::default() };
@@ -23,13 +26,22 @@ pub(super) fn check(
         check.findings.note(&format!("space {space}, its log"), log)?;
         let heads = check.heads(space);
         check.findings.note(&format!("space {space}, its records"), heads)?;
-        if let Some(policy) = policy_of(policies, &purpose) {
+        let (policy, is_ruling) = reading_of(readings, &purpose);
+        if let Some(policy) = policy {
             let contents = check.contents(space, policy);
             check.findings.note(&format!("space {space}, its contents"), contents)?;
+        }
+        if let Some(is_ruling) = is_ruling {
+            let ruled = check.ruled(space, is_ruling);
+            check.findings.note(&format!("space {space}, its rules"), ruled)?;
         }
     }
     let keys = check.keys();
     check.findings.note("the keys of entries", keys)?;
+    let rulings = check.rulings();
+    check.findings.note("the rules", rulings)?;
+    let timeline = check.timeline();
+    check.findings.note("the order of writing", timeline)?;
     progress(total, total);
     Ok(check.findings.report)
 }
@@ -111,12 +123,49 @@ impl Check<'_> {
         Ok(())
     }
 
+    /// What a space under rules keeps beside its entries: the rules, and the order of writing.
+    fn ruled(&mut self, space: i64, is_ruling: IsRuling) -> Result<(), StoreError> {
+        let mut statement = self.connection.prepare(ENTRIES_AND_RULINGS).map_err(failed)?;
+        let mut rows = statement.query([space]).map_err(failed)?;
+        while let Some(row) = rows.next().map_err(failed)? {
+            let payload = row.get_ref(1).map_err(failed)?.as_blob_or_null().map_err(|error| failed(error.into()))?;
+            let is = is_ruling(payload.unwrap_or_default());
+            self.findings.ruling((space, row.get(0).map_err(failed)?), is, row.get(2).map_err(failed)?);
+        }
+        let mut statement = self.connection.prepare(ENTRIES_WITHOUT_TIME).map_err(failed)?;
+        for seq in statement.query_map([space], |row| row.get(0)).map_err(failed)? {
+            self.findings.entry_without_time(space, seq.map_err(failed)?);
+        }
+        Ok(())
+    }
+
     fn keys(&mut self) -> Result<(), StoreError> {
         let mut statement = self.connection.prepare(KEYS_WITHOUT_ENTRY).map_err(failed)?;
         let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).map_err(failed)?;
         for row in rows {
             let (space, seq) = row.map_err(failed)?;
             self.findings.key_without_entry(space, seq);
+        }
+        Ok(())
+    }
+
+    fn rulings(&mut self) -> Result<(), StoreError> {
+        let mut statement = self.connection.prepare(RULINGS_WITHOUT_ENTRY).map_err(failed)?;
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).map_err(failed)?;
+        for row in rows {
+            let (space, seq) = row.map_err(failed)?;
+            self.findings.ruling_without_entry(space, seq);
+        }
+        Ok(())
+    }
+
+    fn timeline(&mut self) -> Result<(), StoreError> {
+        let mut statement = self.connection.prepare(TIMELINE).map_err(failed)?;
+        let mut rows = statement.query([]).map_err(failed)?;
+        while let Some(row) = rows.next().map_err(failed)? {
+            let get = |column: usize| row.get::<_, i64>(column).map_err(failed);
+            let written_at = row.get_ref(3).map_err(failed)?.as_blob_or_null().map_err(|error| failed(error.into()))?;
+            self.findings.time((get(0)?, get(1)?, get(2)?), written_at);
         }
         Ok(())
     }

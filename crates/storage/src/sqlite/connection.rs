@@ -25,8 +25,8 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Pages kept in memory per connection, in KiB: heads and inner nodes of a busy space; more is left to the file cache.
 const CACHE_KIB: i64 = 2_048;
 
-/// Statements that stay prepared: there are about a hundred.
-const STATEMENTS_MAX: usize = 128;
+/// Statements that stay prepared: there are about a hundred and thirty.
+const STATEMENTS_MAX: usize = 160;
 
 /// Opens the database for writing, and makes it when it is missing, readable by its owner only.
 pub(crate) fn open_writer(path: &Path) -> Result<Connection, StoreError> {

@@ -4,6 +4,7 @@
 //! beside them. An acknowledgement follows the commit, with `synchronous=FULL`.
 
 mod accounts;
+mod append;
 mod check;
 mod checkpoint;
 pub(crate) mod connection;
@@ -29,8 +30,8 @@ use tombolo_core::{Cursor, Env, Fork, Generation, Policy, Resume, Seq, ServerTim
 use crate::exchange::{self, Judged, NothingNew, Page};
 use crate::ledger::{IssuedCursor, Ledger, Replica};
 use crate::{
-    Bus, CheckReport, CommitCounts, Elsewhere, Exchange, Exchanged, LocalBus, LoggedChange, Logs, Message, Policies,
-    Progress, Reply, SpaceAddress, StoreError, Upkeep,
+    Bus, CheckReport, CommitCounts, Elsewhere, Exchange, Exchanged, LocalBus, LoggedChange, Logs, Message, Progress,
+    Reading, Reply, SpaceAddress, StoreError, Upkeep,
 };
 use connection::{failed, migrate, open_writer, refuse_moved};
 use ledger::SqliteLedger;
@@ -325,8 +326,8 @@ impl Upkeep for Sqlite {
         Box::pin(async { Ok(()) })
     }
 
-    fn check(&self, policies: Policies, progress: Progress) -> Reply<'_, CheckReport> {
-        Box::pin(self.readers.read(move |connection| check::check(connection, &policies, progress)))
+    fn check(&self, readings: Vec<Reading>, progress: Progress) -> Reply<'_, CheckReport> {
+        Box::pin(self.readers.read(move |connection| check::check(connection, &readings, progress)))
     }
 
     fn close(&self) -> Reply<'_, ()> {

@@ -197,7 +197,7 @@ fn redeem(connection: &Connection, id: SignInId, key: NewKey, now: ServerTime) -
 }
 
 /// Makes a key, and room for it.
-fn make_key(connection: &Connection, user: UserId, key: NewKey, now: ServerTime) -> Done<CredentialId> {
+pub(super) fn make_key(connection: &Connection, user: UserId, key: NewKey, now: ServerTime) -> Done<CredentialId> {
     let NewKey { name: wished, purpose, prefix, hash, expires_at } = key;
     let sql = "DELETE FROM credentials WHERE user_id = ?1 AND purpose = ?2 AND expires_at <= ?3";
     execute(connection, sql, params![user.get(), purpose.as_str(), now.micros()])?;

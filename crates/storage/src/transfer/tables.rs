@@ -170,7 +170,7 @@ pub(super) static CHANGES: Table = table(
 );
 
 /// Everything else, of which every row may change: in an order in which each refers only to those before it.
-pub(super) static TABLES: [Table; 18] = [
+pub(super) static TABLES: [Table; 24] = [
     table("generations", &[int("ordinal"), blob("id"), int("started_at")], 1, &[0]),
     table(
         "users",
@@ -309,6 +309,32 @@ pub(super) static TABLES: [Table; 18] = [
             &[0],
         )
     },
+    Table {
+        uniques: &[&[1, 2], &[1, 3]],
+        user: Some(0),
+        ..table(
+            "identities",
+            &[int("user_id"), text("purpose"), text("subject"), text("username"), text("password"), int("created_at")],
+            2,
+            &[0, 1],
+        )
+    },
+    Table {
+        uniques: &[&[2]],
+        user: Some(0),
+        ..table("setup_tokens", &[int("user_id"), text("purpose"), blob("hash"), int("expires_at")], 2, &[0, 1])
+    },
+    // They live for a minute, and so may the move.
+    Table {
+        user: Some(1),
+        ..table(
+            "tickets",
+            &[blob("hash"), int("user_id"), int("credential"), int("ends_at"), int("form"), int("expires_at")],
+            1,
+            &[0],
+        )
+    },
+    table("secrets", &[text("name"), blob("value")], 1, &[0]),
     table("forks", &[int("space"), int("generation"), int("seq")], 2, &[0, 1]),
     table("records", &[int("space"), int("id"), text("collection"), text("name"), int("rank"), int("seq")], 2, &[1]),
     Table {
@@ -370,6 +396,8 @@ pub(super) static TABLES: [Table; 18] = [
         &[0, 1, 2],
     ),
     table("idempotency_keys", &[int("space"), blob("key"), int("seq")], 2, &[0, 1]),
+    table("rulings", &[int("space"), int("seq")], 2, &[0, 1]),
+    table("timeline", &[int("space"), int("millis"), int("seq")], 3, &[0, 1, 2]),
     // A record has one value at most: digests of values are in another order than the values.
     Table {
         shortened: Some(2),

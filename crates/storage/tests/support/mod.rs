@@ -2,6 +2,8 @@
 
 #![allow(dead_code, unused_imports, unused_macros, unreachable_pub, reason = "each suite uses a part of it")]
 
+pub mod suites;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,7 +16,7 @@ use tombolo_storage::memory::Memory;
 use tombolo_storage::postgres::{Options, Postgres, Url};
 use tombolo_storage::sqlite::{Role, Sqlite};
 use tombolo_storage::{
-    Accounts, Bus, CheckReport, Elsewhere, Exchange, Exchanged, LoggedChange, Logs, Policies, Progress, Reply,
+    Accounts, Bus, CheckReport, Elsewhere, Exchange, Exchanged, LoggedChange, Logs, Progress, Reading, Reply,
     SpaceAddress, Upkeep,
 };
 use tombolo_testkit::postgres::{Cluster, Database};
@@ -177,8 +179,8 @@ impl Upkeep for InTurn {
         Box::pin(async { Ok(()) })
     }
 
-    fn check(&self, policies: Policies, progress: Progress) -> Reply<'_, CheckReport> {
-        self.next().check(policies, progress)
+    fn check(&self, readings: Vec<Reading>, progress: Progress) -> Reply<'_, CheckReport> {
+        self.next().check(readings, progress)
     }
 
     fn close(&self) -> Reply<'_, ()> {
@@ -238,6 +240,6 @@ pub fn lives(cases: u32) -> ProptestConfig {
 
 /// What a check of the whole store finds.
 pub fn check(place: &Place) -> CheckReport {
-    let policies: Policies = vec![(place.address.purpose, Arc::clone(&place.policy))];
-    wait(place.store.check(policies, Box::new(|_, _| {}))).expect("the store can be checked")
+    let readings = vec![Reading::of_records(place.address.purpose, Arc::clone(&place.policy))];
+    wait(place.store.check(readings, Box::new(|_, _| {}))).expect("the store can be checked")
 }

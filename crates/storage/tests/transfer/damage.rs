@@ -6,7 +6,7 @@ use tombolo_testkit::{Note, at, put};
 use crate::rig::{Move, meanwhile};
 
 /// What one value of the copy is changed to, and what the complaint names.
-const DAMAGES: [(&str, &str); 22] = [
+const DAMAGES: [(&str, &str); 28] = [
     ("UPDATE changes SET payload = payload || 'x' WHERE seq = 3", "changes: space 1, seq 3"),
     ("UPDATE changes SET stamp_at = stamp_at + 1 WHERE seq = 9", "changes: space 1, seq 9"),
     ("DELETE FROM changes WHERE seq = 5", "changes: space 1, seq 5"),
@@ -35,6 +35,12 @@ const DAMAGES: [(&str, &str); 22] = [
     ),
     ("UPDATE idempotency_keys SET seq = 77 WHERE seq = 2", "idempotency_keys: space 2, key a value of 16 bytes"),
     ("DELETE FROM idempotency_keys WHERE seq = 4", "idempotency_keys: space 2, key a value of 16 bytes"),
+    ("UPDATE identities SET password = 'x' WHERE user_id = 2", "identities: user_id 2, purpose simple-sync"),
+    ("UPDATE setup_tokens SET expires_at = 1", "setup_tokens: user_id 2, purpose simple-sync"),
+    ("UPDATE tickets SET credential = 2 WHERE credential = 1", "tickets: hash a value of 32 bytes"),
+    ("UPDATE secrets SET value = 'x'", "secrets: name signing"),
+    ("DELETE FROM rulings", "rulings: space 3, seq 2"),
+    ("UPDATE timeline SET millis = millis - 1 WHERE seq = 4", "timeline: space 3, millis 179"),
 ];
 
 #[test]

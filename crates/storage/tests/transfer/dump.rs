@@ -10,7 +10,7 @@ use tombolo_core::Digest;
 use crate::rig::Move;
 
 /// Tables with their columns, those of the space first where SQLite has none; and where it has it.
-const TABLES: [(&str, &str, &str); 19] = [
+const TABLES: [(&str, &str, &str); 25] = [
     ("generations", "ordinal, id, started_at", ""),
     ("users", "id, name, email, email_key, created_at, confirmed_at, disabled_at", ""),
     ("credentials", "id, user_id, name, purpose, prefix, hash, created_at, last_used_at, expires_at", ""),
@@ -25,6 +25,10 @@ const TABLES: [(&str, &str, &str); 19] = [
          created_at, expires_at, approved_at, user_id, consumed_at",
         "",
     ),
+    ("identities", "user_id, purpose, subject, username, password, created_at", ""),
+    ("setup_tokens", "user_id, purpose, hash, expires_at", ""),
+    ("tickets", "hash, user_id, credential, ends_at, form, expires_at", ""),
+    ("secrets", "name, value", ""),
     ("forks", "space, generation, seq", ""),
     (
         "changes",
@@ -44,6 +48,8 @@ const TABLES: [(&str, &str, &str); 19] = [
     ("aliases", "space, collection, name, canonical, ordinal", ""),
     ("uniques", "space, collection, value, record", ""),
     ("idempotency_keys", "space, key, seq", ""),
+    ("rulings", "space, seq", ""),
+    ("timeline", "space, millis, seq", ""),
 ];
 
 /// Everything in the file, a line for each row, as PostgreSQL should have it.

@@ -3,15 +3,16 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use tombolo_core::{Cursor, EmailAddress, Env, Name, ProjectId, Purpose, Role, SpaceNumber, UserId};
+use tombolo_core::{Cursor, EmailAddress, Env, Name, ProjectId, Purpose, Role, Seq, SpaceNumber, UserId};
 use tombolo_storage::postgres::Url;
 use tombolo_storage::sqlite::Sqlite;
 use tombolo_storage::transfer::{self, Event, Report, Step, TransferError};
 use tombolo_storage::{
-    Accounts, Added, Append, Appended, Entries, Flow, Guard, NewCredential, NewInvitation, NewProject, NewSignIn,
-    Projects as _, Refused, SecretHash, SignIns as _, SignUp, SpaceAddress, StoreError, Who,
+    Accounts, Added, Append, Appended, Effect, Entries, Flow, Guard, Identities as _, IdentityAdded, NewCredential,
+    NewIdentity, NewInvitation, NewProject, NewSignIn, Projects as _, Refused, SecretHash, SignIns as _, SignUp,
+    SpaceAddress, StoreError, Ticket, Username, Weight, Who,
 };
-use tombolo_testkit::team::{entries, names};
+use tombolo_testkit::team::{ALL, entries, names};
 use tombolo_testkit::{
     FOLDER, LogStore, NOTE, Note, Peer, Place, Stores as _, TestEnv, at, delete, folder, home, key, label, put, wait,
 };
@@ -53,6 +54,8 @@ impl Move {
         accounts(&*sqlite);
         fill(&place, 3, &mut peers);
         let _all_new = append(&*sqlite, "before", ENTRIES);
+        identities(&sqlite);
+        append_under_rules(&*sqlite, "ruled before");
         Some(Self { disk, database, place, sqlite, peers, cursors })
     }
 
@@ -240,6 +243,55 @@ pub(crate) fn append(store: &dyn Entries, name: &str, count: usize) -> Vec<Appen
     let entries = entries(&names(name, count));
     let append = Append { guard, entries, weights: Vec::new(), is_same: None, now: TestEnv::START };
     wait(store.append(append)).unwrap().unwrap()
+}
+
+/// Of everything that lets somebody in under an identity, something: of eve, who is the user 2, and of [`ROOT`], whom
+/// it makes.
+pub(crate) fn identities(store: &Sqlite) {
+    let purpose = Purpose::SimpleSync;
+    let new = |subject: &str, username: Username, password: Option<&str>| NewIdentity {
+        purpose,
+        subject: Name::parse(subject).unwrap(),
+        username,
+        password: password.map(str::to_owned),
+    };
+    let root = wait(store.add_identity(new(".root", Username::Subject, None), TestEnv::START)).unwrap();
+    assert_eq!(root, IdentityAdded::New(ROOT));
+    let named = Username::Named(Name::parse("evita").unwrap());
+    let _eve = wait(store.add_identity(new("eve", named, Some("$argon2id$x")), TestEnv::START)).unwrap();
+    let later = TestEnv::START.plus(std::time::Duration::from_secs(60));
+    for (n, credential) in [(1, Some(tombolo_core::CredentialId::new(1))), (2, None)] {
+        let ticket = Ticket { user: UserId::new(2), credential, ends_at: credential.map(|_| later), form: 1 };
+        wait(store.keep_ticket(SecretHash([n; 32]), ticket, TestEnv::START, later)).unwrap();
+    }
+    assert_eq!(wait(store.secret("signing", b"secret\0")).unwrap(), b"secret\0");
+}
+
+/// The user `.root`, and the log that is his.
+pub(crate) const ROOT: UserId = UserId::new(6);
+pub(crate) const RULED: SpaceAddress = SpaceAddress::only(ROOT, Purpose::SimpleSync);
+/// Entries of [`append_under_rules`].
+pub(crate) const RULED_ENTRIES: usize = 5;
+
+/// Appends to it: a ruling, a setup token for eve, and others, written before what is there already.
+pub(crate) fn append_under_rules(store: &dyn Entries, name: &str) {
+    let rulings = wait(store.rulings(RULED, Seq::ZERO, ALL)).unwrap();
+    let ruling = rulings.last().map_or(Seq::ZERO, |entry| entry.seq);
+    let end = wait(store.log_end(RULED)).unwrap().head.get();
+    let mut entries = entries(&names(name, RULED_ENTRIES));
+    entries.iter_mut().for_each(|entry| entry.written_at = at(-i64::try_from(end).unwrap()));
+    let token = tombolo_core::Digest::of(name.as_bytes()).to_bytes();
+    let subject = Name::parse("eve").unwrap();
+    let token = SecretHash([token, token].concat().try_into().unwrap());
+    let effect = Effect::GiveSetupToken { subject, token, expires_at: TestEnv::START };
+    let weights = vec![
+        Weight::default(),
+        Weight { is_ruling: true, effect: None },
+        Weight { is_ruling: false, effect: Some(effect) },
+    ];
+    let guard = Guard::Rules { space: RULED, user: ROOT, ruling };
+    let append = Append { guard, entries, weights, is_same: Some(|a, b| a == b), now: TestEnv::START };
+    wait(store.append(append)).unwrap().unwrap();
 }
 
 /// What a migration leaves in the schema.
