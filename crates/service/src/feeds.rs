@@ -3,18 +3,17 @@
 use std::sync::Arc;
 
 use tombolo_core::{Act, Env, ProjectId, Refusal, Seq, ServerTime};
-use tombolo_storage::{Entry, PageBounds, Project, Ruled, Store};
+use tombolo_storage::{Entry, Store};
 
-use crate::access_changes::{AccessChanges, AccessListener};
-use crate::seats::{Seat, Seats};
-use crate::watchers::{Watcher, Watchers};
+use crate::access_changes::AccessChanges;
+use crate::follower::{Follower, Leave};
+use crate::seats::{Holder, Seat, Seats};
+use crate::watchers::Watchers;
 use crate::{Caller, ServiceError};
 
 /// Feeds that one key may have open: some browser tabs of one person. All together are bounded by
 /// [`WATCHERS_MAX`](crate::WATCHERS_MAX).
 pub const FEEDS_PER_KEY_MAX: usize = 32;
-/// What is read at a time, and waits in memory for a slow reader.
-const PAGE: PageBounds = PageBounds { count_max: 100, bytes_max: 256 * 1024 };
 
 /// Opens feeds.
 pub struct Feeds {
@@ -47,41 +46,28 @@ impl Feeds {
     /// # Errors
     /// [`ServiceError::Busy`] when too many watch already; [`ServiceError::Store`].
     pub async fn open(&self, caller: Caller, project: ProjectId, after: Option<Seq>) -> Result<Opened, ServiceError> {
-        let Some(seat) = self.seats.take(caller.credential) else { return Ok(Opened::TooMany) };
+        let Caller { credential, user, expires_at } = caller;
+        let Some(seat) = self.seats.take(Holder::Key(credential)) else { return Ok(Opened::TooMany) };
         // Before it is asked whether he may: what changes from here on is heard.
         let changes = self.changes.listen();
-        let project = match self.store.project(project, caller.user, Act::Pull).await? {
-            Ok(project) => project,
+        let space = match self.store.project(project, user, Act::Pull).await? {
+            Ok(project) => project.space(),
             Err(refusal) => return Ok(Opened::Refused(refusal)),
         };
-        let watcher = self.watchers.watch(project.space()).await?;
-        let head = watcher.seen();
-        let (store, env) = (self.store.clone(), self.env.clone());
+        let watcher = self.watchers.watch(space).await?;
         // A log that is shorter than the reader remembers was brought back from a backup.
-        let is_beyond = after.is_some_and(|after| after > head);
-        let sent = after.unwrap_or(head).min(head);
-        let is_in_doubt = true;
-        let feed =
-            Feed { store, env, caller, project, watcher, changes, is_in_doubt, head, sent, is_beyond, _seat: seat };
-        Ok(Opened::Feed(Box::new(feed)))
+        let is_beyond = after.is_some_and(|after| after > watcher.seen());
+        let place = (self.store.clone(), self.env.clone());
+        let leave = Leave::Member { project, user, credential };
+        let follower = Follower::new(place, (leave, expires_at), (space, watcher, changes), after);
+        Ok(Opened::Feed(Box::new(Feed { follower, is_beyond, _seat: seat })))
     }
 }
 
 /// One project's log, for one who stays connected. It reads when it is asked, so that a reader who stalls costs a place
 /// and nothing else.
 pub struct Feed {
-    store: Arc<dyn Store>,
-    env: Arc<dyn Env>,
-    caller: Caller,
-    project: Project,
-    watcher: Watcher,
-    changes: AccessListener,
-    /// Whether something was changed since it was last asked whether the caller may read on.
-    is_in_doubt: bool,
-    /// How far the log goes at least.
-    head: Seq,
-    /// What the reader was given last.
-    sent: Seq,
+    follower: Follower,
     is_beyond: bool,
     _seat: Seat,
 }
@@ -94,35 +80,7 @@ impl Feed {
     /// # Errors
     /// [`ServiceError::Store`]; it may be asked again.
     pub async fn next(&mut self) -> Result<Option<Vec<Entry>>, ServiceError> {
-        loop {
-            if self.caller.expires_at.is_some_and(|at| at <= self.env.now()) {
-                return Ok(None);
-            }
-            // Before every page: a reader with much before him may not read on either.
-            self.is_in_doubt |= self.changes.has_changed();
-            if self.is_in_doubt {
-                if !self.may_go_on().await? {
-                    return Ok(None);
-                }
-                self.is_in_doubt = false;
-            }
-            if self.sent < self.head {
-                let page = self.store.entries(self.project.space(), self.sent, PAGE).await?;
-                if let Some(last) = page.entries.last() {
-                    self.sent = last.seq;
-                    return Ok(Some(page.entries));
-                }
-                self.head = page.head;
-            }
-            tokio::select! {
-                biased;
-                () = self.changes.changed() => self.is_in_doubt = true,
-                head = self.watcher.changed() => match head {
-                    Some(head) => self.head = head,
-                    None => return Ok(None),
-                },
-            }
-        }
+        self.follower.next().await
     }
 
     /// Whether the reader asked for what comes after a place that the log does not reach: it begins at the log's end,
@@ -135,18 +93,12 @@ impl Feed {
     /// When the caller's key ends, and the feed with it.
     #[must_use]
     pub const fn expires_at(&self) -> Option<ServerTime> {
-        self.caller.expires_at
+        self.follower.ends_at()
     }
 
     /// What the reader was given last, or where it began.
     #[must_use]
     pub const fn sent(&self) -> Seq {
-        self.sent
-    }
-
-    async fn may_go_on(&self) -> Result<bool, ServiceError> {
-        let Caller { user, credential, .. } = self.caller;
-        let allowed: Ruled<Project> = self.store.project(self.project.id, user, Act::Pull).await?;
-        Ok(allowed.is_ok() && !self.store.live_credentials(&[credential]).await?.is_empty())
+        self.follower.sent()
     }
 }

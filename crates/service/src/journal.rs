@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tombolo_core::{Act, Env, ProjectId, Seq};
 use tombolo_storage::{Append, Appended, Entry, Guard, LogEnd, NewEntry, NotAppended, PageBounds, Ruled, Store};
 
-use crate::seats::{Seat, Seats};
+use crate::seats::{Holder, Seat, Seats};
 use crate::{Caller, ServiceError};
 
 /// Pages that one pull reads at most while it leaves entries out. At a thousand entries a page and more, a client gets
@@ -101,7 +101,7 @@ impl Journal {
         project: ProjectId,
         pull: Pull,
     ) -> Result<Ruled<PullAnswer>, ServiceError> {
-        let Some(seat) = self.seats.take(caller.credential) else { return Ok(Ok(PullAnswer::TooMany)) };
+        let Some(seat) = self.seats.take(Holder::Key(caller.credential)) else { return Ok(Ok(PullAnswer::TooMany)) };
         let pulled = self.read(caller, project, pull).await?;
         Ok(pulled.map(|pulled| PullAnswer::Page(pulled, seat)))
     }

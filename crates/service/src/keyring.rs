@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tombolo_core::{CredentialId, Env, Name, Proof, Purpose, ServerTime, TokenText, UserId};
+use tombolo_core::{CredentialId, Env, Name, Proof, Purpose, Secret, ServerTime, TokenText, UserId};
 use tombolo_storage::{Accounts, Added, FoundCredential, NewCredential};
 
 use crate::ServiceError;
@@ -163,6 +163,22 @@ impl Keyring {
         Ok(Access::Granted(right.caller))
     }
 
+    /// Whether a password has a hash, found out in turn with tokens.
+    ///
+    /// # Errors
+    /// [`ServiceError::Busy`]; [`ServiceError::Internal`] when the hash is none.
+    pub(crate) async fn compare(&self, password: Secret, hash: String) -> Result<bool, ServiceError> {
+        self.worker.compare(password, hash).await
+    }
+
+    /// The hash of a password, as [`Self::compare`] takes it.
+    ///
+    /// # Errors
+    /// As [`Self::compare`].
+    pub(crate) async fn hash(&self, password: Secret) -> Result<String, ServiceError> {
+        self.worker.hash(password, self.env.as_ref()).await
+    }
+
     /// Looks again whether what is remembered still holds: to be called after another process wrote to the store.
     ///
     /// When it returns, no token that was revoked before the call is let in any more. Must not be dropped midway.
@@ -188,6 +204,15 @@ impl Keyring {
     pub fn forget(&self) {
         let dead = self.remembered.begin_epoch().into_iter().collect();
         self.remembered.forget(&dead);
+    }
+
+    /// Forgets the tokens that open one protocol: to be called when some of them were revoked here.
+    ///
+    /// When it returns, none is let in any more that was revoked before the call.
+    pub fn forget_all_of(&self, purpose: Purpose) {
+        // The new epoch is for those who are just looking them up.
+        self.remembered.begin_epoch();
+        self.remembered.forget_all_of(purpose);
     }
 
     /// Forgets the token of one credential: to be called when it was revoked here.

@@ -3,10 +3,11 @@
 //! [`Keyring`] makes tokens and recognises them, [`Keys`] are those that a user has; [`Replication`] brings replicas'
 //! writes to their logs, and the logs' news to them; [`Projects`] are what several people share, [`Journal`] appends to
 //! their logs and reads them; [`Watchers`] tells who is connected that there is news, and [`Feeds`] what it is;
-//! [`Admissions`] lets devices sign in, with mails that leave through an [`Outbox`]; [`RateLimits`] counts who asks how
-//! often. The service knows no HTTP and no SQL: it is
-//! given a store and an [`Env`](tombolo_core::Env), and answers in values. A refused token is a value
-//! ([`Access::Refused`]); that the store cannot be asked is an error ([`ServiceError`]).
+//! [`Events`] is a log that all users of a protocol share, guarded by rules that it holds itself, and [`Participants`]
+//! are those who take part in it; [`Admissions`] lets devices sign in, with mails that leave through an [`Outbox`];
+//! [`RateLimits`] counts who asks how often. The service knows no HTTP and no SQL: it is given a store and an
+//! [`Env`](tombolo_core::Env), and answers in values. A refused token is a value ([`Access::Refused`]); that the store
+//! cannot be asked is an error ([`ServiceError`]).
 //!
 //! This crate must never read a clock, make randomness or start a thread but through `Env`.
 
@@ -14,9 +15,12 @@ mod access_changes;
 mod error;
 mod events;
 mod feeds;
+mod follower;
+mod guesses;
 mod journal;
 mod keyring;
 mod keys;
+mod known;
 mod label;
 mod outbox;
 mod participants;
@@ -35,15 +39,15 @@ mod wrong_tokens;
 pub use access_changes::{AccessChanges, AccessListener};
 pub use error::ServiceError;
 pub use events::{
-    Admission, Asked, Encoding, EventCodec, EventStream, Events, EventsOpened, Form, History, Parts, Rulebook, Ruling,
-    Shown, Since, Submission, Submitted,
+    Admission, Asked, Encoding, EventCodec, EventStream, Events, EventsOpened, Form, History, Parts,
+    REPLIES_PER_USER_MAX, ROOT, Rulebook, Ruling, STREAMS_EACH_MAX, Shown, Since, StreamFrom, Submission, Submitted,
 };
 pub use feeds::{FEEDS_PER_KEY_MAX, Feed, Feeds, Opened};
 pub use journal::{Journal, PULLS_PER_KEY_MAX, Pull, PullAnswer, Pulled};
 pub use keyring::{Access, Caller, Denial, Keyring, Made, NewToken};
 pub use keys::Keys;
 pub use outbox::{Mail, Outbox, OutgoingMail};
-pub use participants::{GivenTicket, Participants, SetupToken, SetupTokenFound, SignedIn};
+pub use participants::{GivenTicket, Participants, PasswordUnfit, SetupToken, SetupTokenFound, SignedIn};
 pub use projects::{InviteOutcome, Letter, Post, ProjectDraft, Projects};
 pub use rate_limits::{AddressClass, Counted, KeyClass, RateLimitOptions, RateLimits};
 pub use replication::{ExchangeRequest, Replication, ReplyBounds};

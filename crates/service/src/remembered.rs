@@ -145,6 +145,11 @@ impl Remembered {
         self.state().right.retain(|_, kept| !dead.contains(&kept.right.caller.credential));
     }
 
+    /// Forgets the right tokens that open a protocol.
+    pub(crate) fn forget_all_of(&self, purpose: Purpose) {
+        self.state().right.retain(|_, kept| kept.right.purpose != purpose);
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         // Each change is whole after every statement, so a panic elsewhere under the lock leaves it usable.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)

@@ -1,23 +1,37 @@
 //! A log of events that all its users share, guarded by rules that it holds itself.
 
+mod address;
 mod history;
 mod rulebook;
+mod stream;
+mod submit;
 
 use std::sync::Arc;
 
-use tombolo_core::{Cursor, Env, Purpose, ServerTime, UserId};
-use tombolo_storage::{Appended, Entry, NewEntry, Store, Unfit, Weight};
+use tombolo_core::{Cursor, Env, Purpose, Resume, UserId};
+use tombolo_storage::{SpaceAddress, Store};
 
+use crate::known::Known;
+use crate::seats::{Holder, Seat, Seats};
 use crate::{AccessChanges, Keyring, ServiceError, Watchers};
+pub use address::ROOT;
 pub use history::{Asked, Encoding, History, Parts, Shown};
+use history::{HistoryCache, Log};
 pub use rulebook::{Rulebook, Ruling};
+pub use stream::{Admission, EventStream, EventsOpened, STREAMS_EACH_MAX, StreamFrom};
+pub use submit::{Submission, Submitted};
 
-/// In which of two forms a client is shown what the log holds.
+/// Replies to one user that may be under way while they are read from the store: each keeps a page, and asks the store
+/// for another whenever its reader took one. His devices begin anew one after the other.
+pub const REPLIES_PER_USER_MAX: usize = 8;
+
+/// In which of two forms a client is shown what the log holds. What they look like is the codec's; here they are two
+/// that are kept apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Form {
-    /// As today's generation of clients writes it.
+    /// The one that is written now.
     Today,
-    /// As the first generation did.
+    /// The one before it, for clients that know no other.
     First,
 }
 
@@ -34,30 +48,6 @@ pub struct EventCodec {
     pub is_same: fn(&[u8], &[u8]) -> bool,
 }
 
-/// What somebody submits: all of it is stored, or nothing.
-#[derive(Clone, Debug, Default)]
-pub struct Submission {
-    /// In this order.
-    pub entries: Vec<NewEntry>,
-    /// What they are, in their order; those without one weigh nothing.
-    pub weights: Vec<Weight>,
-}
-
-/// What became of a submission; places are those of entries. Where several entries are at fault, the first one counts.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Submitted<D> {
-    /// Each is stored, or was.
-    Done(Vec<Appended>),
-    /// The rules do not let the entry at this place, and it is not stored already.
-    Denied(usize, D),
-    /// Something else is stored under the key of the entry at this place.
-    Clash(usize),
-    /// What the entry at this place does cannot be done.
-    Unfit(usize, Unfit),
-    /// Whoever submits it may do nothing any more.
-    Disabled,
-}
-
 /// What one can do with the shared log of a protocol.
 ///
 /// The log is a space of the user `.root`, who is made on first use.
@@ -68,6 +58,11 @@ pub struct Events {
     watchers: Arc<Watchers>,
     changes: Arc<AccessChanges>,
     codec: EventCodec,
+    address: Known<Option<SpaceAddress>>,
+    rules: Known<Arc<Rulebook>>,
+    history: HistoryCache,
+    seats: Arc<Seats>,
+    replies: Arc<Seats>,
 }
 
 /// What a reader who resumes is given.
@@ -76,30 +71,6 @@ pub enum Since {
     News(Shown),
     /// His cursor is none of this history.
     Unknown,
-}
-
-/// What became of opening a stream.
-pub enum EventsOpened {
-    /// It is open.
-    Stream(Box<EventStream>),
-    /// The cursor to resume from is none of this history.
-    UnknownCursor,
-    /// Whoever asks has too many open.
-    TooMany,
-}
-
-/// The log as it grows, for one who stays connected.
-pub struct EventStream {}
-
-/// By what somebody was let in, and for how long: a stream ends with it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Admission {
-    /// Who.
-    pub user: UserId,
-    /// His key; none for one who signed in with a password.
-    pub credential: Option<tombolo_core::CredentialId>,
-    /// When it ends; `None` for never.
-    pub ends_at: Option<ServerTime>,
 }
 
 impl Events {
@@ -114,34 +85,17 @@ impl Events {
         codec: EventCodec,
         cache_bytes: usize,
     ) -> Self {
-        let _ = cache_bytes;
-        Self { store, env, keyring, watchers, changes, codec }
+        let (address, rules, seats) = (Known::default(), Known::default(), Seats::new(STREAMS_EACH_MAX));
+        let history = HistoryCache::new(cache_bytes, Arc::clone(&env));
+        let replies = Seats::new(REPLIES_PER_USER_MAX);
+        Self { store, env, keyring, watchers, changes, codec, address, rules, history, seats, replies }
     }
 
-    /// The rules in force now.
-    ///
-    /// # Errors
-    /// [`ServiceError::Store`].
-    pub async fn rulebook(&self) -> Result<Arc<Rulebook>, ServiceError> {
-        unbuilt()
-    }
-
-    /// Appends what somebody submits, each entry once, if `judge` lets each that is not stored already: it is asked
-    /// with the rules that are in force when the submission is committed, in the order of the entries, perhaps several
-    /// times.
-    ///
-    /// All or nothing, and durable when it returns [`Submitted::Done`]. Dropped midway it is done or not done.
-    ///
-    /// # Errors
-    /// [`ServiceError::Busy`] when the rules were changed faster than it could be judged; [`ServiceError::Store`].
-    pub async fn submit<D>(
-        &self,
-        by: UserId,
-        submission: Submission,
-        judge: impl Fn(&Rulebook, usize) -> Result<(), D>,
-    ) -> Result<Submitted<D>, ServiceError> {
-        let _ = (by, submission, judge);
-        unbuilt()
+    /// Forgets what is remembered of the database: to be called when it may be another one than it was.
+    pub fn forget(&self) {
+        self.address.forget();
+        self.rules.forget();
+        self.history.forget();
     }
 
     /// The history.
@@ -149,8 +103,8 @@ impl Events {
     /// # Errors
     /// [`ServiceError::Store`].
     pub async fn history(&self, asked: Asked) -> Result<History, ServiceError> {
-        let _ = asked;
-        unbuilt()
+        let log = self.log(asked.form).await?;
+        self.history.show(&log, asked).await
     }
 
     /// What came after a cursor; after the beginning, where there is none.
@@ -158,38 +112,42 @@ impl Events {
     /// # Errors
     /// [`ServiceError::Store`].
     pub async fn since(&self, after: Option<Cursor>, form: Form) -> Result<Since, ServiceError> {
-        let _ = (after, form);
-        unbuilt()
+        self.log(form).await?.since(after).await
     }
 
-    /// Opens a stream of what comes after a cursor, or from now on.
+    /// Where the log ends.
     ///
     /// # Errors
-    /// [`ServiceError::Busy`] when too many watch already; [`ServiceError::Store`].
-    pub async fn stream(&self, admission: Admission, after: Option<Cursor>) -> Result<EventsOpened, ServiceError> {
-        let _ = (admission, after);
-        unbuilt()
+    /// [`ServiceError::Store`].
+    pub async fn head(&self) -> Result<Cursor, ServiceError> {
+        Ok(self.store.head(self.place().await?).await?)
     }
-}
 
-impl EventStream {
-    /// The next entries, never none, each with the cursor behind it; `None` when the stream has ended: whoever reads may
-    /// not any more, or the database is another one. That what let him in ends is seen when this begins: whoever waits
-    /// for it asks anew at [`Self::ends_at`]. May be dropped midway: nothing is lost by it.
+    /// Whether a cursor is one of this history.
     ///
     /// # Errors
-    /// [`ServiceError::Store`]; it may be asked again.
-    pub async fn next(&mut self) -> Result<Option<Vec<(Cursor, Entry)>>, ServiceError> {
-        unbuilt()
+    /// [`ServiceError::Store`].
+    pub async fn knows(&self, cursor: Cursor) -> Result<bool, ServiceError> {
+        Ok(self.store.resume(self.place().await?, cursor).await? != Resume::Reset)
     }
 
-    /// When what let the reader in ends.
+    /// A seat for a reply whose length is not known, since it is read from the store while it is sent: to be held for as
+    /// long as it takes memory. `None` when the user has [`REPLIES_PER_USER_MAX`] under way.
     #[must_use]
-    pub const fn ends_at(&self) -> Option<ServerTime> {
-        None
+    pub fn reply_seat(&self, user: UserId) -> Option<Seat> {
+        self.replies.take(Holder::User(user))
     }
-}
 
-fn unbuilt<T>() -> Result<T, ServiceError> {
-    Err(ServiceError::Internal("not built yet".to_owned()))
+    /// The log, as it is sent in one form.
+    async fn log(&self, form: Form) -> Result<Log<dyn Store>, ServiceError> {
+        let space = self.place().await?;
+        Ok(Log { store: Arc::clone(&self.store), space, form, write: self.codec.write })
+    }
+
+    /// Where the log is to be read.
+    async fn place(&self) -> Result<SpaceAddress, ServiceError> {
+        // Nobody has this number: its log is empty.
+        let nowhere = SpaceAddress::only(UserId::new(0), self.codec.purpose);
+        Ok(self.space().await?.unwrap_or(nowhere))
+    }
 }

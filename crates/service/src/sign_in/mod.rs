@@ -6,7 +6,7 @@
 mod approve;
 mod letters;
 mod redeem;
-mod secrets;
+pub(crate) mod secrets;
 mod start;
 
 use std::sync::Arc;

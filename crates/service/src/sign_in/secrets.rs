@@ -39,7 +39,7 @@ impl LinkToken {
 }
 
 /// `digits` hexadecimal digits of randomness.
-pub(super) fn hex_secret(env: &dyn Env, digits: usize) -> Secret {
+pub(crate) fn hex_secret(env: &dyn Env, digits: usize) -> Secret {
     let mut randomness = vec![0; digits / 2];
     env.fill_random(&mut randomness);
     Secret::new(randomness.iter().map(|byte| format!("{byte:02x}")).collect())
@@ -54,7 +54,7 @@ pub(super) fn friendly_code<const CHARS: usize>(env: &dyn Env) -> Result<Friendl
         .ok_or_else(|| ServiceError::Internal("the system's randomness is not random".to_owned()))
 }
 
-pub(super) fn hash(secret: &str) -> SecretHash {
+pub(crate) fn hash(secret: &str) -> SecretHash {
     SecretHash(Sha256::digest(secret.as_bytes()).into())
 }
 
