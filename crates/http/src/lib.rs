@@ -6,11 +6,15 @@
 
 mod body;
 mod client_address;
+mod compression;
 mod cors;
 mod credentials;
 mod failure;
 mod health;
 mod held_body;
+mod json;
+mod live;
+mod methods;
 mod metrics;
 mod network;
 mod observe;
@@ -20,18 +24,24 @@ mod problem;
 mod protocols;
 mod request_id;
 mod router;
+mod shape;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use tokio::sync::watch;
-use tombolo_core::Env;
-use tombolo_service::{Admissions, Feeds, Journal, Keyring, Keys, Projects, RateLimits, Replication};
+use tombolo_core::{Env, Secret};
+use tombolo_service::{
+    Admissions, Events, Feeds, Journal, Keyring, Keys, Participants, Projects, RateLimits, Replication,
+};
 
 pub use cors::{CorsOrigins, CorsOriginsError};
 pub use metrics::{LimitClass, MailFate, Metrics, SignInStep, Taken, Volume};
 pub use network::{Network, NetworkError};
 pub use openapi::openapi;
+pub use protocols::simple_sync::{
+    Explained, ListRuleShown, RuleShown, explain, is_simple_sync_ruling, simple_sync_codec,
+};
 pub use protocols::td::{APPROVE_PATH, invitation_letter};
 pub use protocols::tickit::TickitPolicy;
 pub use router::{router, routes};
@@ -50,6 +60,10 @@ pub struct App {
     pub keys: Keys,
     /// Projects' logs as they grow.
     pub feeds: Feeds,
+    /// The log of events that is guarded by rules.
+    pub events: Events,
+    /// Who takes part in it.
+    pub participants: Participants,
     /// Becomes true when the server is ending: what stays connected ends then.
     pub stopping: watch::Receiver<bool>,
     /// How often they may ask.
@@ -73,6 +87,12 @@ pub struct Options {
     pub td: bool,
     /// Whether td's `exclude_client` leaves a client's own events out: replicas may then differ for ever.
     pub td_exclude_client: bool,
+    /// Whether simple-sync is served.
+    pub simple_sync: bool,
+    /// Whether it takes only what its documents describe, and refuses what its original server takes beyond that.
+    pub simple_sync_strict: bool,
+    /// What signs its sessions, if its owner said so; else the server's own secret.
+    pub jwt_secret: Option<Secret>,
     /// Where devices reach the server, if its owner said so.
     pub public_url: Option<String>,
     /// A path that a proxy passes on in front of every route, such as `/sync`; without one, `/tickit` alone is taken.
@@ -89,6 +109,9 @@ impl Default for Options {
             tickit: true,
             td: true,
             td_exclude_client: false,
+            simple_sync: true,
+            simple_sync_strict: false,
+            jwt_secret: None,
             public_url: None,
             path_prefix: None,
             trusted_proxies: Vec::new(),

@@ -14,10 +14,10 @@ use axum::{BoxError, Router};
 use tower::ServiceBuilder;
 use tower::timeout::TimeoutLayer;
 use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::compression::CompressionLayer;
 use tower_http::decompression::RequestDecompressionLayer;
 
 use crate::client_address::{ClientAddress, client_address};
+use crate::compression::compression;
 use crate::cors::cors;
 use crate::problem::Problem;
 use crate::request_id::{RequestId, X_REQUEST_ID};
@@ -46,7 +46,7 @@ pub fn routes(app: &Arc<App>) -> Router<Arc<App>> {
     let inner = ServiceBuilder::new()
         .layer(from_fn_with_state(Arc::clone(app), observe::observed))
         .layer(CatchPanicLayer::custom(|_panic| panicked()))
-        .layer(CompressionLayer::new())
+        .layer(compression())
         .layer(HandleErrorLayer::new(took_too_long))
         .layer(TimeoutLayer::new(REQUEST_TIMEOUT))
         .layer(RequestDecompressionLayer::new())
@@ -54,8 +54,12 @@ pub fn routes(app: &Arc<App>) -> Router<Arc<App>> {
     let mut routes = routes.fallback(not_found).layer(inner.clone());
     if app.options.td {
         // Around everything else, which knows no protocol.
-        let td = protocols::td::routes(app).layer(inner).layer(from_fn(protocols::td::in_own_shape));
+        let td = protocols::td::routes(app).layer(inner.clone()).layer(from_fn(protocols::td::in_own_shape));
         routes = routes.merge(td);
+    }
+    if app.options.simple_sync {
+        let own_shape = from_fn(protocols::simple_sync::in_own_shape);
+        routes = routes.merge(protocols::simple_sync::routes(app).layer(inner).layer(own_shape));
     }
     routes
 }

@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use tokio::sync::watch;
-use tombolo_core::Env;
-use tombolo_http::{APPROVE_PATH, App, Metrics, Options, openapi, routes};
+use tombolo_core::{Env, Purpose};
+use tombolo_http::{APPROVE_PATH, App, Metrics, Options, openapi, routes, simple_sync_codec};
 use tombolo_service::{
-    AccessChanges, AdmissionOptions, Admissions, Feeds, Journal, Keyring, Keys, Outbox, Post, Projects,
-    RateLimitOptions, RateLimits, Replication, Watchers,
+    AccessChanges, AdmissionOptions, Admissions, Events, Feeds, Journal, Keyring, Keys, Outbox, Participants, Post,
+    Projects, RateLimitOptions, RateLimits, Replication, Watchers,
 };
 use tombolo_storage::Store;
 use tombolo_storage::memory::Memory;
@@ -31,7 +31,12 @@ fn app(options: Options) -> Arc<App> {
     let post = Post { outbox: Outbox::closed(), base_url: base_url.clone(), letter: |_| String::new() };
     let admission =
         AdmissionOptions { base_url, approve_path: APPROVE_PATH, allow_signup: false, web_callback_url: None };
+    let codec = simple_sync_codec();
+    let events =
+        Events::new(store.clone(), env.clone(), keyring.clone(), watchers.clone(), changes.clone(), codec, 1 << 20);
     Arc::new(App {
+        events,
+        participants: Participants::new(store.clone(), env.clone(), keyring.clone(), Purpose::SimpleSync),
         replication: Replication::new(store.clone(), env.clone()),
         projects: Projects::new(store.clone(), env.clone(), changes.clone(), post),
         journal: Journal::new(store.clone(), env.clone()),
@@ -76,10 +81,12 @@ fn documented(options: &Options) -> BTreeSet<String> {
     paths.iter().flat_map(operations).collect()
 }
 
-/// All ways to switch protocols on and off.
+/// All the ways to switch protocols on and off.
 fn settings() -> Vec<Options> {
-    let switched = |tickit, td| Options { tickit, td, ..Options::default() };
-    vec![switched(true, true), switched(true, false), switched(false, true), switched(false, false)]
+    let both = [true, false];
+    let switched =
+        |tickit| both.map(|td| both.map(|simple_sync| Options { tickit, td, simple_sync, ..Options::default() }));
+    both.map(switched).into_iter().flatten().flatten().collect()
 }
 
 #[test]

@@ -60,6 +60,11 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: ProjectCommand,
     },
+    /// Shows the rules of simple-sync, and explains what they decide
+    Acl {
+        #[command(subcommand)]
+        command: AclCommand,
+    },
     /// Lists the writes that were refused, newest first
     Refused {
         /// Only those of this user
@@ -100,15 +105,19 @@ pub(crate) struct MigrateArgs {
     pub(crate) undo: bool,
 }
 
-/// What to do with tokens: exactly one of the three.
+/// What to do with tokens: make one, list them, or revoke one.
 #[derive(Debug, Args)]
-#[command(group = clap::ArgGroup::new("action").required(true).args(["name", "list", "revoke"]))]
+#[command(group = clap::ArgGroup::new("action").required(true).multiple(true).args(["name", "purpose", "list", "revoke"]))]
+#[command(group = clap::ArgGroup::new("making").multiple(true).args(["name", "purpose"]).conflicts_with_all(["list", "revoke"]))]
 pub(crate) struct TokenArgs {
     /// Makes a token of this name, for one device
     #[arg(long)]
     pub(crate) name: Option<String>,
+    /// Prints nothing but the new token, for scripts
+    #[arg(long, requires = "making", conflicts_with = "json")]
+    pub(crate) quiet: bool,
     /// Lists the tokens, of all users unless --user is given
-    #[arg(long)]
+    #[arg(long, conflicts_with = "revoke")]
     pub(crate) list: bool,
     /// Revokes the token of this name, at once
     #[arg(long, value_name = "NAME")]
@@ -116,11 +125,11 @@ pub(crate) struct TokenArgs {
     /// Whose it is [default: owner]
     #[arg(long)]
     pub(crate) user: Option<String>,
-    /// The protocol that it opens [default: tickit]
-    #[arg(long = "for", value_name = "PROTOCOL", requires = "name")]
+    /// Makes a token that opens this protocol: tickit, td or simple-sync [default: tickit]; without --name it gets one
+    #[arg(long = "for", value_name = "PROTOCOL")]
     pub(crate) purpose: Option<String>,
     /// Days until it ends [default: 365 for td, else it does not end]
-    #[arg(long, value_name = "DAYS", requires = "name", value_parser = clap::value_parser!(u32).range(1..=36_500))]
+    #[arg(long, value_name = "DAYS", requires = "making", value_parser = clap::value_parser!(u32).range(1..=36_500))]
     pub(crate) expires: Option<u32>,
 }
 
@@ -134,6 +143,14 @@ pub(crate) enum UserCommand {
         /// The user's e-mail address
         #[arg(long)]
         email: Option<String>,
+        /// Reads a line of standard input: the password with which they sign in to simple-sync
+        #[arg(long)]
+        password_stdin: bool,
+    },
+    /// Sets the password with which a user signs in to simple-sync: a line of standard input
+    Password {
+        /// What they sign in with, or the user's name
+        name: String,
     },
     /// Lists the users
     List,
@@ -155,6 +172,25 @@ pub(crate) enum LoginCommand {
     Approve {
         /// Its code, as 'tombolo login list' or the device shows it
         code: String,
+    },
+}
+
+/// What to know of simple-sync's rules.
+#[derive(Debug, Subcommand)]
+pub(crate) enum AclCommand {
+    /// Lists the rules in force, oldest first
+    List,
+    /// Says whether somebody may do something, and which rule says so
+    Explain {
+        /// Who
+        user: String,
+        /// To what
+        item: String,
+        /// What
+        action: String,
+        /// As for one who signs in with a password: the ordered list binds them, once one was put
+        #[arg(long)]
+        first_generation: bool,
     },
 }
 

@@ -227,6 +227,8 @@ fn what_has_no_database_is_not_called_sound_or_empty() {
         &["user", "disable", "ann"],
         &["login", "list"],
         &["login", "approve", "K7WQM3RT"],
+        &["acl", "list"],
+        &["user", "password", "ann"],
         &["project", "list"],
         &["project", "restore", "p_00000000000000ab"],
         &["refused"],

@@ -206,11 +206,16 @@ impl Metrics {
         self.requests.get_or_create(&RequestLabels { method, route, status: status.as_u16() }).inc();
     }
 
+    /// How long the process has run.
+    pub(crate) fn uptime(&self, now: ServerTime) -> Duration {
+        now.since(self.started_at)
+    }
+
     /// The six numbers that td's original server shows.
     pub(crate) fn summary(&self, now: ServerTime) -> Summary {
         let td = ProtocolLabels { protocol: Purpose::Td.as_str() };
         Summary {
-            uptime_seconds: now.since(self.started_at).as_secs_f64(),
+            uptime_seconds: self.uptime(now).as_secs_f64(),
             requests: self.request_count.get(),
             server_errors: self.server_errors.get(),
             client_errors: self.client_errors.get(),
@@ -233,7 +238,7 @@ impl Metrics {
 
     /// All of it, in Prometheus' text format 0.0.4.
     pub(crate) fn text(&self, now: ServerTime, commits: CommitCounts) -> String {
-        self.uptime.set(now.since(self.started_at).as_secs_f64());
+        self.uptime.set(self.uptime(now).as_secs_f64());
         self.commit_seconds.set(commits.micros);
         self.commit_jobs.set(commits.jobs);
         self.jobs_waiting.set(i64::try_from(commits.jobs_waiting).unwrap_or(i64::MAX));

@@ -38,11 +38,15 @@ pub(crate) struct Part {
     pub(crate) schemas: &'static [(&'static str, Schema)],
 }
 
-/// How a credential is sent.
+/// How a credential is sent, and what it is.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Key {
-    /// `Authorization: Bearer …`; the text says what is sent.
+    /// `Authorization: Bearer …`.
     Bearer(&'static str),
+    /// A header of this name.
+    Header(&'static str, &'static str),
+    /// A parameter of the query of this name.
+    Query(&'static str, &'static str),
 }
 
 /// The document of what is served under `options`.
@@ -53,6 +57,7 @@ pub fn openapi(options: &Options) -> Value {
         Some(&health::OPENAPI),
         options.tickit.then_some(&protocols::tickit::OPENAPI),
         options.td.then_some(&protocols::td::OPENAPI),
+        options.simple_sync.then_some(&protocols::simple_sync::OPENAPI),
     ];
     let (mut paths, mut schemas, mut keys, mut tags) = (Map::new(), Map::new(), Map::new(), Vec::new());
     for part in parts.into_iter().flatten() {
@@ -110,6 +115,12 @@ impl Key {
     fn render(self) -> Value {
         match self {
             Self::Bearer(meaning) => json!({ "type": "http", "scheme": "bearer", "description": meaning }),
+            Self::Header(name, meaning) => {
+                json!({ "type": "apiKey", "in": "header", "name": name, "description": meaning })
+            }
+            Self::Query(name, meaning) => {
+                json!({ "type": "apiKey", "in": "query", "name": name, "description": meaning })
+            }
         }
     }
 }

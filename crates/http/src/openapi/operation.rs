@@ -39,6 +39,8 @@ pub(crate) struct Parameter {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Place {
     Query,
+    /// Likewise, where it must be there.
+    RequiredQuery,
     Header,
 }
 
@@ -111,10 +113,14 @@ impl Operation {
 impl Parameter {
     fn render(&self) -> Value {
         let place = match self.place {
-            Place::Query => "query",
+            Place::Query | Place::RequiredQuery => "query",
             Place::Header => "header",
         };
-        json!({ "name": self.name, "in": place, "description": self.meaning, "schema": self.schema.render() })
+        let is_required = matches!(self.place, Place::RequiredQuery);
+        json!({
+            "name": self.name, "in": place, "required": is_required, "description": self.meaning,
+            "schema": self.schema.render()
+        })
     }
 }
 

@@ -1,4 +1,5 @@
 //! A folder for each protocol: its routes, its JSON, its errors. None imports another.
 
+pub(crate) mod simple_sync;
 pub(crate) mod td;
 pub(crate) mod tickit;

@@ -29,9 +29,15 @@ impl Client {
     }
 
     fn send(&mut self, method: &str, path: &str, body: &[u8]) -> Vec<u8> {
+        self.exchange(method, path, "", body).1
+    }
+
+    /// Sends a request with more header lines, each with its end, and returns the reply's head, in small letters, and
+    /// its body.
+    pub(crate) fn exchange(&mut self, method: &str, path: &str, headers: &str, body: &[u8]) -> (String, Vec<u8>) {
         let (token, length) = (&self.token, body.len());
         let mut request = format!(
-            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
+            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\n{headers}Content-Length: {length}\r\n\r\n"
         )
         .into_bytes();
         request.extend_from_slice(body);
@@ -44,6 +50,9 @@ impl Client {
             }
         };
         let head = String::from_utf8_lossy(&reply[..end]).to_ascii_lowercase();
+        if head.starts_with("http/1.1 304") {
+            return (head, reply.split_off(end));
+        }
         assert!(head.starts_with("http/1.1 20"), "{head}{}", String::from_utf8_lossy(&reply[end..]));
         let length: usize = head
             .lines()
@@ -55,7 +64,8 @@ impl Client {
         while reply.len() < end + length {
             self.more(&mut reply);
         }
-        reply.split_off(end)
+        let body = reply.split_off(end);
+        (head, body)
     }
 
     fn more(&mut self, reply: &mut Vec<u8>) {

@@ -7,6 +7,7 @@
 //! cargo bench -p tombolo -- --only pulls    # all but the pushes
 //! cargo bench -p tombolo -- --only postgres # what is kept in PostgreSQL
 //! cargo bench -p tombolo -- --only td       # pushes and pulls of td's events
+//! cargo bench -p tombolo -- --only simple_sync # pushes into a long history
 //! ```
 //!
 //! The floors are a bare axum server with a bare group-committing SQLite writer, which writes the same rows and indexes
@@ -26,6 +27,7 @@ mod floor;
 mod load;
 mod postgres;
 mod process;
+mod simple_sync;
 mod table;
 mod td;
 
@@ -68,6 +70,9 @@ fn main() {
     }
     if only.is_none_or(|only| only == "td") {
         td::run(&mut table, scale);
+    }
+    if only.is_none_or(|only| only == "simple_sync") {
+        simple_sync::run(&mut table, scale);
     }
     if only.is_none_or(|only| only == "postgres") {
         postgres::run(&mut table, scale);

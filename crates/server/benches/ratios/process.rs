@@ -62,6 +62,16 @@ impl Served {
         Self { child, folder, address, tokens, started_in }
     }
 
+    /// The real binary, with the key of simple-sync that may do everything.
+    pub(crate) fn tombolo_simple_sync() -> Self {
+        let folder = fresh_folder();
+        let made = tombolo(&folder, &["token", "--for", "simple-sync", "--user", ".root", "--name", "bench", "--json"]);
+        let made: serde_json::Value = serde_json::from_str(&made).unwrap();
+        let tokens = vec![made["token"].as_str().unwrap().to_owned()];
+        let (child, address, started_in) = start(&mut serve(&folder));
+        Self { child, folder, address, tokens, started_in }
+    }
+
     /// Nodes on one PostgreSQL database, with a token for each client: of one user, or of a user each.
     pub(crate) fn nodes(database: &Database, count: usize, clients: usize, is_shared: bool) -> Vec<Self> {
         let folder = fresh_folder();

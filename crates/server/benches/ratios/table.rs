@@ -116,6 +116,13 @@ impl Table {
         self.line(&what, &show(ours), &show(bare), &format!("{:.2}", ours.per_second / bare.per_second), "≥ 0.60");
     }
 
+    /// What a request into a long history takes, beside an empty push into an empty one.
+    pub(crate) fn history(&mut self, what: &str, bytes: usize, ours: &Measured, empty: &Measured) {
+        let show = |m: &Measured| format!("p50 {}, p99 {}, cpu {}", ms(m.p50), ms(m.p99), ms(m.cpu));
+        let ratio = ours.p50.as_secs_f64() / empty.p50.as_secs_f64();
+        self.line(what, &format!("{bytes} bytes, {}", show(ours)), &show(empty), &format!("{ratio:.2}"), "");
+    }
+
     pub(crate) fn note(&mut self, what: &str, ours: &str, goal: &str) {
         self.line(what, ours, "", "", goal);
     }

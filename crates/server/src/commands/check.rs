@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use anyhow::bail;
 use serde::Serialize;
 use tombolo_core::Purpose;
-use tombolo_http::TickitPolicy;
-use tombolo_storage::{Policies, Progress};
+use tombolo_http::{TickitPolicy, is_simple_sync_ruling};
+use tombolo_storage::{Progress, Reading};
 
 use super::{Answers, Desk, explain};
 use crate::output;
@@ -24,7 +24,7 @@ pub(super) async fn run(desk: &Desk<'_>, how: Answers) -> anyhow::Result<()> {
         changes: u64,
         faults: Vec<String>,
     }
-    let report = desk.store.check(policies(), progress()).await.map_err(explain)?;
+    let report = desk.store.check(readings(), progress()).await.map_err(explain)?;
     let fault_count = report.faults.len();
     if how.json {
         let (spaces, records, changes) = (report.spaces, report.records, report.changes);
@@ -45,9 +45,12 @@ pub(super) async fn run(desk: &Desk<'_>, how: Answers) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// How the payloads of each protocol are read.
-fn policies() -> Policies {
-    vec![(Purpose::Tickit, Arc::new(TickitPolicy))]
+/// How what each protocol stores is read.
+fn readings() -> Vec<Reading> {
+    vec![
+        Reading::of_records(Purpose::Tickit, Arc::new(TickitPolicy)),
+        Reading::of_rules(Purpose::SimpleSync, is_simple_sync_ruling),
+    ]
 }
 
 fn progress() -> Progress {

@@ -1,9 +1,11 @@
 //! What the commands do, a file each.
 
+mod acl;
 mod check;
 mod init;
 mod login;
 mod migrate;
+mod password;
 mod project;
 mod refused;
 mod serve;
@@ -14,8 +16,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
-use tombolo_core::{Name, ServerTime};
-use tombolo_service::Keyring;
+use tombolo_core::{Env, Name, Purpose, ServerTime};
+use tombolo_service::{
+    AccessChanges, Events, IdentityAdded, Keyring, NewIdentity, Participants, ROOT, Username, Watchers,
+};
 use tombolo_storage::postgres::{self, Postgres};
 use tombolo_storage::sqlite::{Role, Sqlite};
 use tombolo_storage::{Accounts, Store, StoreError, User};
@@ -47,6 +51,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Login { command } => {
             on_store(&config, async |desk| login::run(desk, command, &place(&cli.global, &config), how).await)
         }
+        Command::Acl { command } => on_store(&config, async |desk| acl::run(desk, command, how).await),
         Command::Project { command } => on_store(&config, async |desk| project::run(desk, command, how).await),
         Command::Refused { user } => on_store(&config, async |desk| refused::run(desk, user, how).await),
         Command::Check => on_store(&config, async |desk| check::run(desk, how).await),
@@ -58,9 +63,13 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
 fn needs_database(command: &Command) -> bool {
     match command {
         Command::Init | Command::Serve(_) | Command::Migrate(_) => false,
-        Command::Token(args) => args.name.is_none(),
+        Command::Token(args) => args.list || args.revoke.is_some(),
         Command::User { command } => !matches!(command, UserCommand::Add { .. }),
-        Command::Login { .. } | Command::Project { .. } | Command::Refused { .. } | Command::Check => true,
+        Command::Acl { .. }
+        | Command::Login { .. }
+        | Command::Project { .. }
+        | Command::Refused { .. }
+        | Command::Check => true,
     }
 }
 
@@ -127,6 +136,18 @@ impl Desk<'_> {
         Keyring::new(store, Arc::new(SystemEnv))
     }
 
+    fn participants(&self) -> Participants {
+        let (store, env): (Arc<dyn Store>, Arc<dyn Env>) = (self.store.clone(), Arc::new(SystemEnv));
+        Participants::new(store, env, Arc::new(self.keyring()), Purpose::SimpleSync)
+    }
+
+    /// The log of simple-sync, of which a command keeps nothing.
+    fn events(&self) -> Events {
+        let (store, env): (Arc<dyn Store>, Arc<dyn Env>) = (self.store.clone(), Arc::new(SystemEnv));
+        let (watchers, changes) = (Arc::new(Watchers::new(store.clone())), Arc::new(AccessChanges::default()));
+        Events::new(store, env, Arc::new(self.keyring()), watchers, changes, tombolo_http::simple_sync_codec(), 0)
+    }
+
     /// The user called `name`, who must exist.
     async fn user(&self, name: &str) -> anyhow::Result<User> {
         let name = parse_name("user", name)?;
@@ -134,6 +155,21 @@ impl Desk<'_> {
             Some(user) => Ok(user),
             None => bail!("there is no user {name}; add it with: tombolo user add {}", quoted(&name)),
         }
+    }
+
+    /// The user who may do everything in simple-sync, and is made on first use.
+    async fn root(&self) -> anyhow::Result<User> {
+        let new = NewIdentity {
+            purpose: Purpose::SimpleSync,
+            subject: parse_name("user", ROOT)?,
+            username: Username::Subject,
+            password: None,
+        };
+        let added = self.store.add_identity(new, SystemEnv.now()).await.map_err(explain)?;
+        let (IdentityAdded::New(id) | IdentityAdded::Known(id)) = added else {
+            bail!("{ROOT} could not be made");
+        };
+        self.store.user_by_id(id).await.map_err(explain)?.context("the user has just gone")
     }
 
     /// The user called `name`, or the owner, who is made on first use.

@@ -9,11 +9,11 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
-use tombolo_core::Env;
+use tombolo_core::{Env, Purpose};
 use tombolo_http::{App, MailFate, Metrics, Options};
 use tombolo_service::{
-    AccessChanges, AdmissionOptions, Admissions, Feeds, Journal, Keyring, Keys, Outbox, Post, Projects, RateLimits,
-    Replication, Watchers,
+    AccessChanges, AdmissionOptions, Admissions, Events, Feeds, Journal, Keyring, Keys, Outbox, Participants, Post,
+    Projects, RateLimits, Replication, Watchers,
 };
 use tombolo_storage::sqlite::Role;
 use tombolo_storage::{Accounts, Elsewhere, SignIns, Store};
@@ -69,20 +69,32 @@ async fn serve(config: &Config, store: Arc<dyn Store>) -> anyhow::Result<()> {
     let changes = Arc::new(AccessChanges::default());
     let invitations =
         Post { outbox: outbox.clone(), base_url: base_url.clone(), letter: tombolo_http::invitation_letter };
-    let router = tombolo_http::router(Arc::new(App {
+    let events = Events::new(
+        store.clone(),
+        env.clone(),
+        keyring.clone(),
+        watchers.clone(),
+        changes.clone(),
+        tombolo_http::simple_sync_codec(),
+        config.simple_sync.cache_bytes,
+    );
+    let app = Arc::new(App {
         keyring: keyring.clone(),
         replication: Replication::new(store.clone(), env.clone()),
         projects: Projects::new(store.clone(), env.clone(), changes.clone(), invitations),
         journal: Journal::new(store.clone(), env.clone()),
         keys: Keys::new(store.clone(), keyring.clone(), changes.clone()),
         feeds: Feeds::new(store.clone(), env.clone(), watchers.clone(), changes.clone()),
+        events,
+        participants: Participants::new(store.clone(), env.clone(), keyring.clone(), Purpose::SimpleSync),
         admissions: admissions(config, base_url, &store, &env, outbox),
         rate_limits: RateLimits::new(config.rate_limits, env.clone()),
         metrics,
         stopping: stopping.clone(),
         env: env.clone(),
         options: options(config),
-    }));
+    });
+    let router = tombolo_http::router(app.clone());
     let mut servers = JoinSet::new();
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     for listener in listeners {
@@ -97,7 +109,7 @@ async fn serve(config: &Config, store: Arc<dyn Store>) -> anyhow::Result<()> {
         tracing::info!("{how}");
     }
     let mut keepers = JoinSet::new();
-    keepers.spawn(watch_foreign_commits(store.clone(), keyring.clone(), watchers.clone(), changes, stopping.clone()));
+    keepers.spawn(watch_foreign_commits(store.clone(), app, watchers.clone(), changes, stopping.clone()));
     keepers.spawn(hear_what_grew(watchers.clone(), stopping.clone()));
     keepers.spawn(look_at_heads(watchers, stopping.clone()));
     keepers.spawn(flush_last_used(keyring.clone(), stopping));
@@ -162,6 +174,9 @@ fn options(config: &Config) -> Options {
         tickit: config.protocols.tickit,
         td: config.protocols.td,
         td_exclude_client: config.td.exclude_client,
+        simple_sync: config.protocols.simple_sync,
+        simple_sync_strict: config.simple_sync.strict,
+        jwt_secret: config.simple_sync.jwt_secret.clone(),
         public_url: config.public_url.clone(),
         path_prefix: config.path_prefix(),
         trusted_proxies: config.trusted_proxies.clone(),
@@ -178,11 +193,11 @@ async fn bind(addresses: &[SocketAddr]) -> anyhow::Result<Vec<TcpListener>> {
     Ok(listeners)
 }
 
-/// Tells the keyring and the watchers when another process wrote to the database. What failed is tried again at the next
-/// look.
+/// Tells the keyring, the watchers, and what else remembers something, when another process wrote to the database. What
+/// failed is tried again at the next look.
 async fn watch_foreign_commits(
     store: Arc<dyn Store>,
-    keyring: Arc<Keyring>,
+    app: Arc<App>,
     watchers: Arc<Watchers>,
     changes: Arc<AccessChanges>,
     mut stopping: watch::Receiver<bool>,
@@ -199,11 +214,13 @@ async fn watch_foreign_commits(
             Err(error) => tracing::debug!(%error, "could not ask whether another process wrote"),
         }
         if std::mem::take(&mut is_other) {
-            keyring.forget();
+            app.keyring.forget();
+            app.events.forget();
+            app.participants.forget();
             watchers.forget();
         }
         if is_stale {
-            match keyring.refresh().await {
+            match app.keyring.refresh().await {
                 Ok(()) => is_stale = false,
                 Err(error) => tracing::warn!(%error, "tokens are looked up again, since the database failed"),
             }

@@ -5,9 +5,10 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use serde::Serialize;
 use tombolo_core::{Env as _, Name, Purpose, ServerTime, limits};
-use tombolo_service::{Made, NewToken};
+use tombolo_service::{Made, NewToken, ROOT};
 use tombolo_storage::{Credential, User};
 
+use super::user::{refuse_reserved, whose};
 use super::{Answers, Desk, OWNER, explain, parse_name, quoted, server_url, show};
 use crate::cli::TokenArgs;
 use crate::env::SystemEnv;
@@ -18,11 +19,12 @@ const INTERVAL_SECS: u32 = 300;
 const DAY: Duration = Duration::from_secs(86_400);
 
 pub(super) async fn run(desk: &Desk<'_>, args: TokenArgs, how: Answers) -> anyhow::Result<()> {
-    if let Some(name) = &args.name {
+    if args.name.is_some() || args.purpose.is_some() {
         let purpose = args.purpose.as_deref().map_or(Ok(Purpose::Tickit), Purpose::parse).context("--for")?;
         // A key of td lasts as long as one that a sign-in gives.
         let span = args.expires.map(|days| DAY * days).or((purpose == Purpose::Td).then_some(limits::KEY_SPAN));
-        let wanted = Wanted { name: parse_name("token", name)?, user: args.user, purpose, span };
+        let name = args.name.map(|name| parse_name("token", &name)).transpose()?;
+        let wanted = Wanted { name, user: args.user, purpose, span, quiet: args.quiet };
         return make(desk, wanted, how).await;
     }
     if let Some(name) = &args.revoke {
@@ -33,11 +35,14 @@ pub(super) async fn run(desk: &Desk<'_>, args: TokenArgs, how: Answers) -> anyho
 
 /// A token to be made.
 struct Wanted {
-    name: Name,
+    /// `None` for one that is free.
+    name: Option<Name>,
     user: Option<String>,
     purpose: Purpose,
     /// How long until it ends; `None` for never.
     span: Option<Duration>,
+    /// Whether nothing is wanted but the token.
+    quiet: bool,
 }
 
 async fn make(desk: &Desk<'_>, wanted: Wanted, how: Answers) -> anyhow::Result<()> {
@@ -51,11 +56,12 @@ async fn make(desk: &Desk<'_>, wanted: Wanted, how: Answers) -> anyhow::Result<(
         expires_at: Option<String>,
     }
     let now = SystemEnv.now();
-    let Wanted { name, user, purpose, span } = wanted;
-    let user = desk.user_or_owner(user.as_deref(), now).await?;
-    if user.disabled_at.is_some() {
-        bail!("the user {} is disabled: a token would open nothing", user.name);
-    }
+    let Wanted { name, user, purpose, span, quiet } = wanted;
+    let user = holder(desk, user.as_deref(), purpose, now).await?;
+    let name = match name {
+        Some(name) => name,
+        None => free_name(desk, &user).await?,
+    };
     let expires_at = span.map(|span| now.plus(span));
     let new = NewToken { user: user.id, name: name.clone(), purpose, expires_at };
     let Made::Token(token) = desk.keyring().make_token(new).await.context("the token could not be made")? else {
@@ -71,6 +77,10 @@ async fn make(desk: &Desk<'_>, wanted: Wanted, how: Answers) -> anyhow::Result<(
         let expires_at = expires_at.map(|at| at.to_string());
         return output::say_json(&Answer { name: name.as_str(), user: user.name.as_str(), token, expires_at });
     }
+    if quiet {
+        output::say(token);
+        return Ok(());
+    }
     let url = server_url(desk.config, desk.config.listen.first());
     output::say(format_args!(
         "Token {name} of {}:\n\n  {token}\n\nIt is shown this once only: keep it where you keep passwords.{}\n",
@@ -83,6 +93,50 @@ async fn make(desk: &Desk<'_>, wanted: Wanted, how: Answers) -> anyhow::Result<(
         Purpose::SimpleSync => output::say(simple_sync_settings(token, &url)),
     }
     Ok(())
+}
+
+/// Whose token it is to be: somebody whom it opens something.
+async fn holder(desk: &Desk<'_>, name: Option<&str>, purpose: Purpose, now: ServerTime) -> anyhow::Result<User> {
+    let user = match (purpose, name) {
+        (Purpose::SimpleSync, Some(ROOT)) => desk.root().await?,
+        (_, Some(ROOT)) => bail!("{ROOT} may do everything in simple-sync, and nothing in {purpose}"),
+        (Purpose::SimpleSync, Some(name)) => participant(desk, name, now).await?,
+        (_, name) => desk.user_or_owner(name, now).await?,
+    };
+    if user.disabled_at.is_some() {
+        bail!("the user {} is disabled: a token would open nothing", user.name);
+    }
+    let is_participant = user.confirmed_at.is_none() && user.email.is_none();
+    if is_participant && purpose != Purpose::SimpleSync {
+        let name = &user.name;
+        bail!("{name} is a user of simple-sync only; let them use the rest with: tombolo user add {}", quoted(name));
+    }
+    if purpose == Purpose::SimpleSync {
+        // Whoever has a key is known.
+        desk.participants().subject(user.id).await.context("the user could not be made known")?;
+    }
+    Ok(user)
+}
+
+/// Whoever is known to simple-sync as `name`, or signs in so; or a user of this name, who becomes known.
+async fn participant(desk: &Desk<'_>, name: &str, now: ServerTime) -> anyhow::Result<User> {
+    let parsed = parse_name("user", name)?;
+    refuse_reserved(&parsed)?;
+    match whose(desk, &parsed).await? {
+        Some(identity) => {
+            desk.store.user_by_id(identity.user).await.map_err(explain)?.context("the user has just gone")
+        }
+        None => desk.user_or_owner(Some(name), now).await,
+    }
+}
+
+/// A name that no token of the user has: as sign-ins give, with a number where need be.
+async fn free_name(desk: &Desk<'_>, user: &User) -> anyhow::Result<Name> {
+    let taken = desk.store.credentials(Some(user.id)).await.map_err(explain)?;
+    // One more than there are is free.
+    let wished = |n: usize| if n == 1 { "key".to_owned() } else { format!("key ({n})") };
+    let free = (1..=taken.len() + 1).map(wished).find(|name| !taken.iter().any(|one| one.name.as_str() == name));
+    parse_name("token", &free.context("no name is free")?)
 }
 
 async fn list(desk: &Desk<'_>, user: Option<&str>, how: Answers) -> anyhow::Result<()> {

@@ -2,42 +2,166 @@
 
 use anyhow::{Context as _, bail};
 use serde::Serialize;
-use tombolo_core::{EmailAddress, Env as _};
-use tombolo_storage::Added;
+use tombolo_core::{EmailAddress, Env as _, Name, Purpose, UserId};
+use tombolo_service::{Identity, IdentityAdded, IdentityChange, IdentityChanged, NewIdentity, ROOT, Username};
+use tombolo_storage::{Added, IdentityKey};
 
-use super::{Answers, Desk, explain, parse_name, quoted};
+use super::{Answers, Desk, explain, parse_name, password, quoted};
 use crate::cli::UserCommand;
 use crate::env::SystemEnv;
 use crate::output;
 
 pub(super) async fn run(desk: &Desk<'_>, command: UserCommand, how: Answers) -> anyhow::Result<()> {
     match command {
-        UserCommand::Add { name, email } => add(desk, &name, email.as_deref(), how).await,
+        UserCommand::Add { name, email, password_stdin } => {
+            add(desk, &name, email.as_deref(), password_stdin, how).await
+        }
+        UserCommand::Password { name } => set_password(desk, &name, how).await,
         UserCommand::List => list(desk, how).await,
         UserCommand::Disable { name } => disable(desk, &name, how).await,
     }
 }
 
-async fn add(desk: &Desk<'_>, name: &str, email: Option<&str>, how: Answers) -> anyhow::Result<()> {
+async fn add(desk: &Desk<'_>, name: &str, email: Option<&str>, has_password: bool, how: Answers) -> anyhow::Result<()> {
     #[derive(Serialize)]
     struct Answer<'a> {
         name: &'a str,
         email: Option<&'a str>,
     }
     let name = parse_name("user", name)?;
+    if name.as_str() == ROOT && has_password {
+        bail!("{ROOT} is there by itself; give it a password with: tombolo user password {ROOT}");
+    }
+    refuse_reserved(&name)?;
     let parse = |text: &str| EmailAddress::parse(text).with_context(|| format!("\"{text}\" cannot be taken"));
     let email = email.map(parse).transpose()?;
-    match desk.store.add_user(&name, email.as_ref(), SystemEnv.now()).await.map_err(explain)? {
-        Added::New(_) => {}
+    // Everything that may be refused comes before anything is made.
+    let hash = if has_password { Some(hash_of_next_line(desk).await?) } else { None };
+    if hash.is_some() {
+        refuse_other(desk, &name).await?;
+    }
+    let user = match desk.store.add_user(&name, email.as_ref(), SystemEnv.now()).await.map_err(explain)? {
+        Added::New(user) => user,
+        Added::NameTaken if hash.is_some() => {
+            bail!("there is a user {name} already; set a password with: tombolo user password {}", quoted(&name))
+        }
         Added::NameTaken => bail!("there is a user {name} already"),
         Added::EmailTaken => bail!("another user has this e-mail address; tombolo user list shows whose it is"),
+    };
+    let signs_in = hash.is_some();
+    if let Some(hash) = hash {
+        give_password(desk, user, &name, hash).await?;
     }
     if how.json {
         return output::say_json(&Answer { name: name.as_str(), email: email.as_ref().map(EmailAddress::as_str) });
     }
+    if signs_in {
+        output::say(format_args!(
+            "Added the user {name}, who signs in to simple-sync with this name and the password."
+        ));
+        return Ok(());
+    }
     output::say(format_args!("Added the user {name}. Make a token for a device of theirs with:"));
     output::say(format_args!("  tombolo token --user {} --name laptop", quoted(&name)));
     Ok(())
+}
+
+async fn set_password(desk: &Desk<'_>, name: &str, how: Answers) -> anyhow::Result<()> {
+    #[derive(Serialize)]
+    struct Answer<'a> {
+        name: &'a str,
+        username: &'a str,
+        changed: bool,
+    }
+    let name = parse_name("user", name)?;
+    if name.as_str() != ROOT {
+        refuse_reserved(&name)?;
+    }
+    let known = whose(desk, &name).await?;
+    let user = match &known {
+        Some(identity) => identity.user,
+        None if name.as_str() == ROOT => desk.root().await?.id,
+        None => desk.user(name.as_str()).await?.id,
+    };
+    let user = desk.store.user_by_id(user).await.map_err(explain)?.context("the user has just gone")?;
+    if user.disabled_at.is_some() {
+        bail!("the user {} is disabled: a password would open nothing", user.name);
+    }
+    let hash = hash_of_next_line(desk).await?;
+    let username = give_password(desk, user.id, &user.name, hash).await?;
+    if how.json {
+        let (name, username) = (user.name.as_str(), username.as_str());
+        return output::say_json(&Answer { name, username, changed: true });
+    }
+    output::say(format_args!("Set the password of {}, who signs in to simple-sync as {username}.", user.name));
+    Ok(())
+}
+
+async fn hash_of_next_line(desk: &Desk<'_>) -> anyhow::Result<String> {
+    let password = password::read()?;
+    desk.participants().hash(password).await.context("the password could not be hashed")
+}
+
+async fn identity(desk: &Desk<'_>, key: IdentityKey) -> anyhow::Result<Option<Identity>> {
+    desk.store.identity(Purpose::SimpleSync, key).await.map_err(explain)
+}
+
+/// That a name is not one of simple-sync's own: those begin with a dot.
+pub(super) fn refuse_reserved(name: &Name) -> anyhow::Result<()> {
+    if name.as_str().starts_with('.') {
+        bail!("{name} cannot be a user's name: what begins with a dot is simple-sync's own");
+    }
+    Ok(())
+}
+
+/// Whoever is known to simple-sync as `name`, or signs in so.
+pub(super) async fn whose(desk: &Desk<'_>, name: &Name) -> anyhow::Result<Option<Identity>> {
+    let by_username = identity(desk, IdentityKey::Username(name.clone())).await?;
+    let by_subject = identity(desk, IdentityKey::Subject(name.clone())).await?;
+    match (by_username, by_subject) {
+        (Some(one), Some(other)) if one.user != other.user => bail!(
+            "{name} is what {} signs in with, and another user's name; say what the one meant signs in with, or is \
+             called, that is not the other's",
+            one.subject
+        ),
+        (one, other) => Ok(one.or(other)),
+    }
+}
+
+/// That nobody else signs in with the name of somebody to be.
+async fn refuse_other(desk: &Desk<'_>, name: &Name) -> anyhow::Result<()> {
+    let by_username = identity(desk, IdentityKey::Username(name.clone())).await?;
+    match by_username.filter(|identity| identity.subject != *name) {
+        Some(other) => bail!("{} signs in to simple-sync as {name} already", other.subject),
+        None => Ok(()),
+    }
+}
+
+/// Gives a user a password, and says what he signs in with.
+async fn give_password(desk: &Desk<'_>, user: UserId, name: &Name, hash: String) -> anyhow::Result<Name> {
+    let participants = desk.participants();
+    if identity(desk, IdentityKey::User(user)).await?.is_none() {
+        let new = NewIdentity {
+            purpose: Purpose::SimpleSync,
+            subject: name.clone(),
+            username: Username::Subject,
+            password: Some(hash),
+        };
+        let added = participants.add(new).await.context("the password could not be stored")?;
+        if added != IdentityAdded::New(user) {
+            bail!("another user is known to simple-sync as {name}");
+        }
+    } else {
+        let change = IdentityChange { username: None, password: Some(hash) };
+        let changed = participants.change(user, change).await.context("the password could not be stored")?;
+        if changed != IdentityChanged::Done {
+            bail!("the user {name} has just gone");
+        }
+    }
+    let known = identity(desk, IdentityKey::User(user)).await?;
+    known.and_then(|identity| identity.username).with_context(|| {
+        format!("{name} has a password now, and nothing to sign in with: another user took the name for that")
+    })
 }
 
 async fn list(desk: &Desk<'_>, how: Answers) -> anyhow::Result<()> {

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use tombolo_core::Secret;
 use tombolo_http::{CorsOrigins, Network};
 
 use super::database::{Database, PostgresUrl};
@@ -34,6 +35,11 @@ pub(crate) enum Value {
 
 /// The highest limit of a minute that says anything: more than one key's requests that a server can answer.
 const PER_MINUTE_MAX: u32 = 1_000_000;
+
+/// What signs by HMAC-SHA-256 must have as many bytes as its outcome (RFC 7518, section 3.2).
+const JWT_SECRET_BYTES_MIN: usize = 32;
+/// A tebibyte: more memory than a node has.
+const CACHE_BYTES_MAX: u64 = 1 << 40;
 
 /// All keys, in the order in which they are documented.
 pub(crate) const KEYS: &[Key] = &[
@@ -222,6 +228,17 @@ pub(crate) const KEYS: &[Key] = &[
         },
     },
     Key {
+        name: "protocols.simple_sync",
+        takes: "true or false",
+        default: "true",
+        meaning: "Whether simple-sync, the protocol of apps that keep histories of events, is served.",
+        is_list: false,
+        set: |config, value| {
+            config.protocols.simple_sync = value.switch()?;
+            Some(())
+        },
+    },
+    Key {
         name: "td.exclude_client",
         takes: "true or false",
         default: "false",
@@ -243,6 +260,42 @@ pub(crate) const KEYS: &[Key] = &[
             let good = is_http_url(url) && !url.contains('#');
             config.td.web_callback_url = good.then(|| url.to_owned());
             (good || url.is_empty()).then_some(())
+        },
+    },
+    Key {
+        name: "simple_sync.jwt_secret",
+        takes: "a text of at least 32 bytes, or nothing",
+        default: "\"\"",
+        meaning: "What signs the sessions of simple-sync's users who sign in with a password. When it is not set, the server makes a secret once and keeps it in the database. Another secret ends all sessions.",
+        is_list: false,
+        set: |config, value| {
+            let text = value.text()?;
+            let good = text.len() >= JWT_SECRET_BYTES_MIN;
+            config.simple_sync.jwt_secret = good.then(|| Secret::new(text.to_owned()));
+            (good || text.is_empty()).then_some(())
+        },
+    },
+    Key {
+        name: "simple_sync.strict",
+        takes: "true or false",
+        default: "false",
+        meaning: "Whether simple-sync takes only events as its documents describe them: UUIDs of version 7, payloads that are JSON objects, users, items and actions of letters, digits and `._:-`. The original server takes more.",
+        is_list: false,
+        set: |config, value| {
+            config.simple_sync.strict = value.switch()?;
+            Some(())
+        },
+    },
+    Key {
+        name: "simple_sync.cache_bytes",
+        takes: "a number of bytes from 0 to 1099511627776",
+        default: "67108864",
+        meaning: "How much of simple-sync's history is kept in memory, ready to be sent. A history that is larger is read from the database each time.",
+        is_list: false,
+        set: |config, value| {
+            let bytes = value.text()?.parse::<u64>().ok().filter(|bytes| *bytes <= CACHE_BYTES_MAX)?;
+            config.simple_sync.cache_bytes = usize::try_from(bytes).ok()?;
+            Some(())
         },
     },
     Key {

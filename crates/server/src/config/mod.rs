@@ -16,6 +16,7 @@ pub(crate) use database::{Database, PostgresUrl};
 pub(crate) use keys::{KEYS, Key};
 pub(crate) use mail::{MailConfig, Sender, SmtpUrl};
 pub(crate) use sources::{Environment, Overrides};
+use tombolo_core::Secret;
 use tombolo_http::{CorsOrigins, Network};
 use tombolo_service::RateLimitOptions;
 use tombolo_storage::postgres;
@@ -43,6 +44,8 @@ pub(crate) struct Config {
     pub(crate) mail: MailConfig,
     /// How td is served.
     pub(crate) td: TdConfig,
+    /// How simple-sync is served.
+    pub(crate) simple_sync: SimpleSyncConfig,
     /// How the log is written.
     pub(crate) log: LogConfig,
     /// Which protocols are served.
@@ -67,6 +70,28 @@ pub(crate) struct TdConfig {
     pub(crate) web_callback_url: Option<String>,
     /// Whether a client's own events are left out of what it pulls, where it asks for that.
     pub(crate) exclude_client: bool,
+}
+
+/// How simple-sync is served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SimpleSyncConfig {
+    /// What signs its sessions; without one, the server makes and keeps its own.
+    pub(crate) jwt_secret: Option<Secret>,
+    /// Whether it takes only what its documents describe.
+    pub(crate) strict: bool,
+    /// What of the history is kept encoded.
+    pub(crate) cache_bytes: usize,
+}
+
+impl SimpleSyncConfig {
+    /// A history of some hundred thousand events, in both forms and compressed.
+    const CACHE_BYTES: usize = 64 << 20;
+}
+
+impl Default for SimpleSyncConfig {
+    fn default() -> Self {
+        Self { jwt_secret: None, strict: false, cache_bytes: Self::CACHE_BYTES }
+    }
 }
 
 /// How the log is written.
@@ -94,6 +119,8 @@ pub(crate) struct Protocols {
     pub(crate) tickit: bool,
     /// The td task manager's.
     pub(crate) td: bool,
+    /// That of apps which keep histories of events.
+    pub(crate) simple_sync: bool,
 }
 
 /// Why the configuration cannot be used: which key, said where, and what is allowed.
@@ -150,8 +177,9 @@ impl Config {
             allow_signup: false,
             mail: MailConfig::default(),
             td: TdConfig::default(),
+            simple_sync: SimpleSyncConfig::default(),
             log: LogConfig { format: LogFormat::Text, level: Some(tracing::Level::INFO) },
-            protocols: Protocols { tickit: true, td: true },
+            protocols: Protocols { tickit: true, td: true, simple_sync: true },
             rate_limits: RateLimitOptions::default(),
         }
     }

@@ -180,6 +180,35 @@ fn a_mail_servers_password_is_not_shown() {
 }
 
 #[test]
+fn a_secret_that_signs_sessions_is_long_and_not_shown() {
+    let at = |text: &str| Setting::new("jwt").set(&format!("simple_sync.jwt_secret={text}")).load();
+    let secret = "hunter2-".repeat(4);
+    let config = at(&secret).unwrap();
+    assert_eq!(config.simple_sync.jwt_secret.as_ref().map(Secret::reveal), Some(&*secret));
+    assert!(!format!("{config:?}").contains("hunter2"), "{config:?}");
+    assert_eq!(at("").unwrap().simple_sync.jwt_secret, None);
+    let error = at(&secret[1..]).unwrap_err().to_string();
+    assert!(error.contains("simple_sync.jwt_secret") && error.contains("32 bytes") && !error.contains("hunter2"));
+    let by_variable = Setting::new("jwt-variable").variable("TOMBOLO_SIMPLE_SYNC_JWT_SECRET", &secret).load().unwrap();
+    assert_eq!(by_variable.simple_sync, config.simple_sync);
+}
+
+#[test]
+fn how_simple_sync_is_served() {
+    let config = Setting::new("simple-sync-defaults").load().unwrap();
+    assert!(config.protocols.simple_sync && !config.simple_sync.strict);
+    assert_eq!(config.simple_sync.cache_bytes, 67_108_864);
+    let file = "[protocols]\nsimple_sync = false\n[simple_sync]\nstrict = true\ncache_bytes = 0\n";
+    let config = Setting::new("simple-sync").file(file).load().unwrap();
+    assert!(!config.protocols.simple_sync && config.simple_sync.strict);
+    assert_eq!(config.simple_sync.cache_bytes, 0);
+    for bad in ["-1", "1099511627777", "64M", ""] {
+        let error = Setting::new("cache").set(&format!("simple_sync.cache_bytes={bad}")).error();
+        assert!(error.contains("a number of bytes from 0 to 1099511627776"), "{bad}: {error}");
+    }
+}
+
+#[test]
 fn the_data_folder_follows_the_system() {
     let check = |variables: &[(&str, &str)], is_container: bool, expected: &str| {
         let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();

@@ -4,6 +4,7 @@ use std::fs::OpenOptions;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 
+use tombolo_testkit::http::Request;
 use tombolo_testkit::served::{Install, Served};
 use tombolo_testkit::tickit::{Device, ago, task};
 use tombolo_testkit::transcript::uuid;
@@ -97,4 +98,29 @@ fn what_is_no_database_is_left_as_it_is() {
         assert!(complaint.contains("tombolo.db"), "{args:?}: {complaint}");
     }
     assert_eq!(std::fs::read_to_string(install.database()).unwrap(), text);
+}
+
+/// Rules of both generations are where they are to be; one that is lost is named, whatever is left of the others.
+#[test]
+fn a_rule_that_was_lost_is_named() {
+    let mut served = serve();
+    let key = served.install.json(&["token", "--for", "simple-sync", "--user", ".root"]);
+    let key = key["token"].as_str().unwrap();
+    let rules = serde_json::json!([
+        {"user": "*", "item": "task.*", "action": "*", "type": "allow"},
+        {"user": "ann", "item": "task.1", "action": "edit", "type": "deny"},
+    ]);
+    let posted = Request::post("/api/v1/acl", rules.to_string()).header("X-API-Key", key);
+    assert_eq!(served.send(&posted).status, 200);
+    let list = serde_json::json!({"rules": [{"user": "ann", "item": "*", "action": "*", "allow": true}]});
+    let put = Request::new("PUT", "/acl").header("Content-Type", "application/json").bearer(key);
+    assert_eq!(served.send(&put.body(list.to_string())).status, 204);
+    assert!(served.terminate().success());
+    assert_eq!(served.install.json(&["check"])["ok"], true);
+    for lost in [2, 3] {
+        let database = rusqlite::Connection::open(served.install.database()).unwrap();
+        assert_eq!(database.execute("DELETE FROM rulings WHERE seq = ?1", [lost]).unwrap(), 1);
+        let (text, _) = check(&served.install);
+        assert!(text.contains(&format!("change {lost}: it is missing among the rules")), "{text}");
+    }
 }

@@ -11,7 +11,7 @@ const METHODS: [&str; 5] = ["delete", "get", "patch", "post", "put"];
 
 /// A path whose parameters are ids that nothing has.
 fn filled(path: &str) -> String {
-    let ids = [("id", "p_"), ("user", "u_"), ("invitation", "inv_"), ("key", "ak_")];
+    let ids = [("id", "p_"), ("user", "u_"), ("invitation", "inv_"), ("key", "ak_"), ("uuid", "")];
     ids.iter().fold(path.to_owned(), |path, (name, mark)| {
         path.replace(&format!("{{{name}}}"), &format!("{mark}0000000000000000"))
     })
@@ -57,9 +57,11 @@ fn only_what_is_switched_on_is_documented() {
     let paths = |served: &tombolo_testkit::served::Served| {
         served.send(&Request::get("/openapi.json")).json()["paths"].as_object().unwrap().clone()
     };
-    let both = paths(&serve());
-    assert!(both.contains_key("/api/v1/sync") && both.contains_key("/v1/projects"));
-    let neither = paths(&install().set("protocols.tickit=false").set("protocols.td=false").serve());
-    assert!(!neither.contains_key("/api/v1/sync") && !neither.contains_key("/v1/projects"));
-    assert!(neither.contains_key("/health"));
+    let all = paths(&serve());
+    let switched_off = ["tickit", "td", "simple_sync"].map(|name| format!("protocols.{name}=false"));
+    let none = paths(&switched_off.iter().fold(install(), |install, off| install.set(off)).serve());
+    for path in ["/api/v1/sync", "/v1/projects", "/api/v1/events"] {
+        assert!(all.contains_key(path) && !none.contains_key(path), "{path}");
+    }
+    assert!(none.contains_key("/health"));
 }

@@ -8,6 +8,8 @@
 mod commands;
 #[path = "../blackbox/durability.rs"]
 mod durability;
+#[path = "../blackbox/event_apps.rs"]
+mod event_apps;
 mod failures;
 #[path = "../blackbox/limits.rs"]
 mod limits;
@@ -21,6 +23,16 @@ mod replies;
 mod requests;
 #[path = "../blackbox/sign_in.rs"]
 mod sign_in;
+#[path = "../blackbox/simple_sync.rs"]
+mod simple_sync;
+#[path = "../blackbox/simple_sync_commands.rs"]
+mod simple_sync_commands;
+#[path = "../blackbox/simple_sync_live.rs"]
+mod simple_sync_live;
+#[path = "../blackbox/simple_sync_people.rs"]
+mod simple_sync_people;
+#[path = "../blackbox/simple_sync_rules.rs"]
+mod simple_sync_rules;
 #[path = "../blackbox/td_bounds.rs"]
 mod td_bounds;
 #[path = "../blackbox/td_live.rs"]

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tombolo_testkit::served::{Folder, Install, Served, output_within};
+use tombolo_testkit::simple_sync::Participant;
 use tombolo_testkit::td::Teammate;
 
 /// It takes half a minute by itself, and several on a machine that does much else.
@@ -50,7 +51,10 @@ fn known(served: &Served) -> Vec<(&'static str, String)> {
         let made = bob.ok(served, "POST", &path, &json!({ "email": ann.email, "role": "writer" }));
         made["id"].as_str().unwrap().to_owned()
     };
+    let root = Participant::root(&served.install);
     vec![
+        ("SIMPLE_SYNC_KEY", root.secret().to_owned()),
+        ("SIMPLE_SYNC_SESSION", Participant::signed_in(served, &root, "eve").secret().to_owned()),
         ("TICKIT_TOKEN", served.install.token_for("ann", "phone")),
         ("TD_SPARE_KEY_ID", spare["id"].as_str().unwrap().to_owned()),
         ("TD_INVITATION_TO_ACCEPT", invitation("Lighthouse")),
@@ -80,7 +84,6 @@ fn every_answer_is_as_the_document_describes_it() {
     };
     for (route, status) in [
         ("/api/v1/sync", 200),
-        ("/api/v1/sync", 401),
         ("/api/v1/sync", 422),
         ("/v1/projects", 201),
         ("/v1/projects/{id}/sync/push", 200),
@@ -90,6 +93,11 @@ fn every_answer_is_as_the_document_describes_it() {
         ("/v1/invitations/{invitation}/decline", 200),
         ("/v1/keys/{key}", 204),
         ("/v1/auth/device/start", 200),
+        ("/api/v1/events", 200),
+        ("/api/v1/acl", 200),
+        ("/api/v1/acl/explain", 200),
+        ("/api/v1/user/generateToken", 200),
+        ("/admin/users/{uuid}", 204),
     ] {
         assert!(answered(route, status), "{route} was never answered with {status}:\n{said}");
     }

@@ -16,8 +16,8 @@ use tombolo_service::{Answered, Caller, Invitation, InvitationStatus, InviteOutc
 use super::error::TdError;
 use super::gate::{self, Class};
 use super::members::{self, MemberReply};
-use super::methods::only;
 use super::params::{InvitationParam, ProjectParam};
+use super::shapes::only;
 use super::timestamp::seconds;
 use super::wire::{self, PersonWire};
 use crate::App;

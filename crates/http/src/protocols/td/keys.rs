@@ -13,8 +13,8 @@ use tombolo_service::{Caller, Credential};
 
 use super::error::TdError;
 use super::gate::{self, Class};
-use super::methods::only;
 use super::params::KeyParam;
+use super::shapes::only;
 use super::timestamp::seconds;
 use super::wire;
 use crate::App;

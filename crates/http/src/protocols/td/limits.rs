@@ -2,6 +2,8 @@
 
 /// A request's body, after decompression: what td's own server takes. A batch of the command line is 500 events.
 pub(super) const BODY_BYTES_MAX: usize = 10 << 20;
+/// Events of a push, as td's own server takes them.
+pub(super) const PUSH_EVENTS_MAX: usize = 1_000;
 /// How deep a payload may be nested: td nests four levels, and every client's JSON reader must get through it.
 pub(super) const PAYLOAD_DEPTH_MAX: usize = 100;
 /// A device's or a session's id, or an entity's: td's are below 50 bytes. They are kept with every event.

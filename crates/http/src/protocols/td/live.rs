@@ -1,36 +1,25 @@
 //! What happens in a project, as server-sent events: for browsers that stay connected.
 
-use std::collections::VecDeque;
-use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, header};
-use axum::response::sse::{Event, KeepAlive, Sse};
-use axum::response::{IntoResponse, Response};
+use axum::http::HeaderMap;
+use axum::response::Response;
+use axum::response::sse::Event;
 use axum::routing::get;
 use axum::{Extension, Router};
-use futures_util::stream;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use tokio::sync::watch;
-use tokio::time::sleep;
-use tombolo_core::{Act, Env, Seq, ServerTime};
-use tombolo_service::{Caller, Entry, FEEDS_PER_KEY_MAX, Feed, Opened};
+use tombolo_core::{Act, Seq, ServerTime};
+use tombolo_service::{Caller, Entry, FEEDS_PER_KEY_MAX, Feed, Opened, ServiceError};
 
 use super::error::TdError;
 use super::gate::{self, Class};
-use super::methods::only;
 use super::params::ProjectParam;
+use super::shapes::only;
 use crate::App;
+use crate::live::{self, PING_EVERY, Source};
 use crate::metrics::LimitClass;
-
-/// How often something is said where nothing happens, so that proxies keep the connection, and a reader that is gone is
-/// noticed.
-const PING_EVERY: Duration = Duration::from_secs(15);
-/// How long it is waited at a time for a key's end: the machine's clock may be set meanwhile.
-const EXPIRY_LOOK: Duration = Duration::from_secs(60);
 
 pub(super) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
     let routes = Router::new().route("/v1/projects/{id}/events", only(get(events), "GET, HEAD, OPTIONS"));
@@ -54,17 +43,11 @@ async fn events(
             return Err(TdError::too_many(message, PING_EVERY));
         }
     };
-    let mut waiting = VecDeque::new();
+    let mut first = Vec::new();
     if feed.is_beyond() {
-        waiting.push_back(told(feed.sent(), app.env.now(), ("refresh", None)));
+        first.push(told(feed.sent(), app.env.now(), ("refresh", None)));
     }
-    let live = Live { feed, waiting, stopping: app.stopping.clone(), env: Arc::clone(&app.env) };
-    let events = stream::unfold(live, |mut live| async move { Some((Ok::<_, Infallible>(live.next().await?), live)) });
-    let mut response = Sse::new(events).keep_alive(KeepAlive::new().interval(PING_EVERY).text("ping")).into_response();
-    // Proxies that buffer would hold the events back.
-    response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Ok(response)
+    Ok(live::answer(&app, first, ProjectFeed(feed)))
 }
 
 /// What the reader has seen: the id of the last event that it was given.
@@ -75,37 +58,15 @@ fn last_event_id(headers: &HeaderMap) -> Result<Option<Seq>, TdError> {
     number.map(|number| Some(Seq::new(number))).ok_or_else(bad)
 }
 
-struct Live {
-    feed: Box<Feed>,
-    waiting: VecDeque<Event>,
-    stopping: watch::Receiver<bool>,
-    env: Arc<dyn Env>,
-}
+struct ProjectFeed(Box<Feed>);
 
-impl Live {
-    /// The next event; `None` when the stream ends: the reader connects again, or is told then why it may not.
-    async fn next(&mut self) -> Option<Event> {
-        loop {
-            if let Some(event) = self.waiting.pop_front() {
-                return Some(event);
-            }
-            let expires_at = self.feed.expires_at();
-            let left = expires_at.map_or(EXPIRY_LOOK, |at| at.since(self.env.now()).min(EXPIRY_LOOK));
-            let entries = tokio::select! {
-                entries = self.feed.next() => entries,
-                // It sees by itself, and at once, that its reader's key has ended.
-                () = sleep(left) => continue,
-                _ = self.stopping.wait_for(|stop| *stop) => return None,
-            };
-            match entries {
-                Ok(entries) => self.waiting.extend(entries?.iter().map(event)),
-                Err(error) => {
-                    // The reader comes back with the id of what it has.
-                    tracing::warn!(%error, "an event stream ends, since the log could not be read");
-                    return None;
-                }
-            }
-        }
+impl Source for ProjectFeed {
+    async fn next(&mut self) -> Result<Option<Vec<Event>>, ServiceError> {
+        Ok(self.0.next().await?.map(|entries| entries.iter().map(event).collect()))
+    }
+
+    fn ends_at(&self) -> Option<ServerTime> {
+        self.0.expires_at()
     }
 }
 

@@ -15,8 +15,8 @@ use tombolo_service::{Caller, Member, MemberAdded, MemberChanged, Who};
 
 use super::error::TdError;
 use super::gate::{self, Class};
-use super::methods::only;
 use super::params::{ProjectParam, UserParam};
+use super::shapes::only;
 use super::timestamp::seconds;
 use super::wire::{self, PersonWire};
 use crate::App;

@@ -12,7 +12,6 @@ mod keys;
 mod limits;
 mod live;
 mod members;
-mod methods;
 mod normal;
 mod openapi;
 mod openapi_schemas;

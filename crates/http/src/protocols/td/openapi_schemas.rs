@@ -1,9 +1,9 @@
 //! The bodies of requests and answers, for the OpenAPI document. In requests, null is as good as missing, and fields that
 //! nobody knows are passed over; answers have no other fields than these.
 
-use tombolo_core::limits::{ENTRIES_MAX, MEMBERS_MAX};
+use tombolo_core::limits::MEMBERS_MAX;
 
-use super::limits::{ID_BYTES_MAX, PROJECT_NAME_CHARS_MAX, PULL_EVENTS_MAX};
+use super::limits::{ID_BYTES_MAX, PROJECT_NAME_CHARS_MAX, PULL_EVENTS_MAX, PUSH_EVENTS_MAX};
 use crate::openapi::{Field, Schema, always, maybe};
 
 pub(super) const SCHEMAS: &[(&str, Schema)] = &[
@@ -190,7 +190,7 @@ const PUSH: Schema = Schema::Open(&[
                 always("client_timestamp", Schema::Time),
             ]),
             1,
-            ENTRIES_MAX,
+            PUSH_EVENTS_MAX,
         ),
     ),
 ]);
@@ -198,13 +198,13 @@ const PUSH: Schema = Schema::Open(&[
 const ENTITY_TYPE: Schema = Schema::OneOf(&super::normal::ENTITY_TYPE_NAMES);
 
 const PUSHED: Schema = Schema::Closed(&[
-    always("accepted", Schema::Whole(0, ENTRIES_MAX as i64)),
+    always("accepted", Schema::Whole(0, PUSH_EVENTS_MAX as i64)),
     always(
         "acks",
         Schema::OrNull(&Schema::Bounded(
             &Schema::Closed(&[always("client_action_id", WHOLE), always("server_seq", Schema::COUNT)]),
             1,
-            ENTRIES_MAX,
+            PUSH_EVENTS_MAX,
         )),
     ),
     maybe(
@@ -216,7 +216,7 @@ const PUSHED: Schema = Schema::Closed(&[
                 maybe("server_seq", Schema::COUNT),
             ]),
             1,
-            ENTRIES_MAX,
+            PUSH_EVENTS_MAX,
         ),
     ),
 ]);

@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 
-use tombolo_core::limits::ENTRIES_MAX;
 use tombolo_service::{Appended, NewEntry};
 
 use super::error::TdError;
@@ -49,8 +48,9 @@ impl Push {
         if events.count == 0 {
             return Err(TdError::bad_request("events array is empty"));
         }
-        if events.count > ENTRIES_MAX {
-            return Err(TdError::bad_request(format!("batch size {} exceeds max {ENTRIES_MAX}", events.count)));
+        if events.count > limits::PUSH_EVENTS_MAX {
+            let (size, max) = (events.count, limits::PUSH_EVENTS_MAX);
+            return Err(TdError::bad_request(format!("batch size {size} exceeds max {max}")));
         }
         let (mut entries, mut fates) = (Vec::with_capacity(events.count), Vec::with_capacity(events.count));
         for event in &events.first {

@@ -1,19 +1,19 @@
 //! Errors that td's handlers did not make, in the shape that its clients read: JSON on its routes, a page on its pages.
 //!
-//! What is around all routes answers by itself where a body cannot be decompressed, a request takes too long, or a
-//! handler panics; and the gate, which the pages share with the routes, answers in JSON.
+//! Not only what is around all routes answers by itself: so does the gate, which the pages share with the routes, and it
+//! answers in JSON.
+
+use std::sync::Arc;
 
 use axum::extract::{MatchedPath, Request};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::StatusCode;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use axum::routing::MethodRouter;
 
 use super::auth::error_page;
 use super::error::TdError;
-
-/// What is true of a reply whatever its body is.
-const KEPT: [&str; 6] =
-    ["allow", "accept-encoding", "retry-after", "ratelimit-limit", "ratelimit-remaining", "ratelimit-reset"];
+use crate::{App, methods, shape};
 
 /// Brings an error of a route or a page of td into the shape of td's own.
 pub(crate) async fn in_own_shape(request: Request, next: Next) -> Response {
@@ -22,24 +22,17 @@ pub(crate) async fn in_own_shape(request: Request, next: Next) -> Response {
 }
 
 fn shaped(response: Response, is_page: bool) -> Response {
-    let status = response.status();
-    if !(status.is_client_error() || status.is_server_error()) || is_own(response.headers(), is_page) {
-        return response;
-    }
-    let own = if is_page { error_page(status) } else { error(status).into_response() };
-    let (mut parts, body) = own.into_parts();
-    for name in KEPT.map(HeaderName::from_static) {
-        if let Some(value) = response.headers().get(&name) {
-            parts.headers.insert(name, value.clone());
-        }
-    }
-    Response::from_parts(parts, body)
+    let media_type = if is_page { "text/html" } else { "application/json" };
+    let own = |status| if is_page { error_page(status) } else { error(status).into_response() };
+    shape::shaped(response, media_type, own)
 }
 
-fn is_own(headers: &HeaderMap, is_page: bool) -> bool {
-    let own = if is_page { "text/html" } else { "application/json" };
-    let is_of = |kind: &HeaderValue| kind.to_str().is_ok_and(|kind| kind.split(';').next() == Some(own));
-    headers.get(header::CONTENT_TYPE).is_some_and(is_of)
+/// `methods`, and for every other one the answer that only those of `allow` are taken.
+pub(super) fn only(methods: MethodRouter<Arc<App>>, allow: &'static str) -> MethodRouter<Arc<App>> {
+    methods::only(methods, allow, |allow| {
+        let message = format!("this path takes {allow}, and no other method");
+        TdError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message)
+    })
 }
 
 fn error(status: StatusCode) -> TdError {

@@ -16,9 +16,9 @@ use tombolo_service::{Caller, PULLS_PER_KEY_MAX, PageBounds, Pull, PullAnswer, P
 
 use super::error::TdError;
 use super::gate::{self, Class};
-use super::methods::only;
 use super::params::ProjectParam;
 use super::push::Push;
+use super::shapes::only;
 use super::timestamp::seconds;
 use super::{limits, normal, wire};
 use crate::held_body::HeldBody;

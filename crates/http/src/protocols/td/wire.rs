@@ -3,23 +3,22 @@
 //! Read as its own server reads it: whatever follows the first value is ignored, so are fields that nobody knows, and
 //! null is as good as missing.
 
-use std::borrow::Cow;
 use std::fmt;
-use std::marker::PhantomData;
 
 use axum::body::Body;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 use tombolo_core::EmailAddress;
-use tombolo_core::limits::ENTRIES_MAX;
 
 use super::error::TdError;
 use super::limits;
+use super::limits::PUSH_EVENTS_MAX;
 use crate::body::{BodyError, read_body};
+use crate::json::Object;
+pub(super) use crate::json::Text;
 
 /// A request's body, within its bound.
 pub(super) async fn body(body: Body) -> Result<Vec<u8>, TdError> {
@@ -63,57 +62,6 @@ pub(super) fn answer(status: StatusCode, value: &impl Serialize) -> Response {
 /// A client's own words, in an answer to it.
 pub(super) fn echo(text: &str) -> String {
     text.chars().take(limits::ECHO_CHARS_MAX).collect()
-}
-
-/// A JSON object: by itself, serde would read an array in the order of the fields, too.
-struct Object<T>(T);
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Map<T>(PhantomData<T>);
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for Map<T> {
-            type Value = Object<T>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-                T::deserialize(MapAccessDeserializer::new(map)).map(Object)
-            }
-        }
-        deserializer.deserialize_any(Map(PhantomData))
-    }
-}
-
-/// A text; empty when it is missing or null.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Text<'a>(pub(super) Cow<'a, str>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Any;
-        impl<'de> Visitor<'de> for Any {
-            type Value = Text<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a text")
-            }
-
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-                Ok(Text(Cow::Borrowed(text)))
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-                Ok(Text(Cow::Owned(text.to_owned())))
-            }
-
-            fn visit_unit<E>(self) -> Result<Self::Value, E> {
-                Ok(Text::default())
-            }
-        }
-        deserializer.deserialize_any(Any)
-    }
 }
 
 /// The body of a push.
@@ -172,12 +120,12 @@ impl<'de: 'a, 'a> Deserialize<'de> for Events<'a> {
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
                 let mut first = Vec::new();
-                while first.len() < ENTRIES_MAX {
+                while first.len() < PUSH_EVENTS_MAX {
                     let Some(Object(event)) = list.next_element::<Object<EventWire<'de>>>()? else { break };
                     first.push(event);
                 }
                 let mut count = first.len();
-                while first.len() == ENTRIES_MAX && list.next_element::<IgnoredAny>()?.is_some() {
+                while first.len() == PUSH_EVENTS_MAX && list.next_element::<IgnoredAny>()?.is_some() {
                     count += 1;
                 }
                 Ok(Events { first, count })
@@ -264,7 +212,7 @@ mod tests {
     fn any_number_of_events_is_counted_and_any_nesting_passed_over() {
         let many = format!(r#"{{"events":[{}{{}}]}}"#, "{},".repeat(12_344));
         let push: PushWire<'_> = json(many.as_bytes()).unwrap();
-        assert_eq!((push.events.first.len(), push.events.count), (ENTRIES_MAX, 12_345));
+        assert_eq!((push.events.first.len(), push.events.count), (PUSH_EVENTS_MAX, 12_345));
         let deep = format!(r#"{{"x":{}{},"device_id":"d"}}"#, "[".repeat(1_000_000), "]".repeat(1_000_000));
         assert_eq!(json::<PushWire<'_>>(deep.as_bytes()).unwrap().device_id.0, "d");
         let deep = format!(r#"{{"events":[{{"payload":{}{}}}]}}"#, "[".repeat(1_000_000), "]".repeat(1_000_000));

@@ -24,7 +24,7 @@ use tombolo_service::{KeyWish, Polled};
 
 use self::page::Page;
 use super::gate::{self, AddressClass};
-use super::methods::only;
+use super::shapes::only;
 use crate::App;
 use crate::metrics::SignInStep;
 
