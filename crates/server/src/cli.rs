@@ -86,7 +86,7 @@ pub(crate) struct ServeArgs {
     /// Where to listen; may be given several times. Port 0 takes a free port
     #[arg(long, value_name = "ADDR:PORT")]
     pub(crate) listen: Vec<String>,
-    /// A web page that may use the server, as https://app.example.org; may be given several times, * for any
+    /// The origin of web pages that may use the server, with its scheme; may be given several times, * for any
     #[arg(long, value_name = "URL")]
     pub(crate) cors_origin: Vec<String>,
 }

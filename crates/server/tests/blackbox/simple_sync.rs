@@ -420,6 +420,27 @@ fn compressed_it_is_the_same() {
     assert_eq!((response.status, response.json()["error"].is_string()), (415, true));
 }
 
+#[test]
+fn a_long_history_is_compressed_for_all_readers_and_for_none_of_them_alone() {
+    let (served, root, ann) = with_ann();
+    // Three times what is compressed for one reader.
+    for n in 0..60 {
+        let mut event = ann.event_at(THEN + n, "task", "edit");
+        event["payload"] = "x".repeat(100_000).into();
+        assert_eq!(ann.push(&served, &[event]).status, 200);
+    }
+    let read = || {
+        let request = root.request("GET", "/api/v1/events", &Value::Null).header("Accept-Encoding", "gzip");
+        let sent = served.send(&request);
+        assert!(sent.header("content-length").is_some(), "nothing is made of it while it is sent");
+        (sent.header("content-encoding").is_some(), sent.body)
+    };
+    let all: Vec<(bool, Vec<u8>)> = (0..4).map(|_| read()).collect();
+    assert!(!all[0].0, "not all of it is compressed yet, so the text is sent as it is");
+    assert!(all[3].0, "it is by now");
+    assert!(all.iter().all(|(_, body)| *body == all[0].1));
+}
+
 /// A reader of `path` who begins to read, and goes no further.
 fn stalled(served: &Served, who: &Participant, path: &str) -> TcpStream {
     let mut stream = TcpStream::connect(served.address()).unwrap();

@@ -27,6 +27,10 @@ const CACHE_CONTROL: HeaderValue = HeaderValue::from_static("private, no-cache")
 /// What a client is told to wait whose user has too many replies under way: one takes less, where it is read.
 const UNDER_WAY_WAIT: Duration = Duration::from_secs(1);
 
+/// What is compressed for one reader alone, in bytes: a page of what is new. A history is compressed for all, or sent as it
+/// is until it was.
+const COMPRESSED_ALONE_BYTES_MAX: u64 = 256 * 1024;
+
 /// The whole history, or of it what was written at `from` or later; 304 for whoever has it, as `If-None-Match` among
 /// `headers` says.
 pub(super) async fn whole(
@@ -92,14 +96,13 @@ pub(super) fn seat(app: &App, caller: &Caller) -> Result<Seat, EventError> {
 /// Sends what comes after `after`.
 fn shown_after(app: &App, caller: &Caller, shown: Shown, after: Seq) -> Result<Response, EventError> {
     let events = usize::try_from(shown.cursor.seq.get().saturating_sub(after.get())).unwrap_or(usize::MAX);
-    // What is kept for all readers costs nothing more for one who does not read; what is read from the store does, and
-    // still more if it were compressed for him alone.
-    let is_streamed = shown.bytes.is_none();
-    let seat = if is_streamed { Some(seat(app, caller)?) } else { None };
+    // What is kept for all readers costs nothing more for one who does not read; what is read from the store does.
+    let seat = if shown.bytes.is_none() { Some(seat(app, caller)?) } else { None };
+    let is_small = shown.bytes.is_some_and(|bytes| bytes <= COMPRESSED_ALONE_BYTES_MAX);
     let encoding = shown.encoding;
     let body = PartsBody::body(shown, events, app.metrics.clone(), seat);
     let mut response = ([(header::CONTENT_TYPE, JSON)], body).into_response();
-    if is_streamed {
+    if !is_small {
         response.extensions_mut().insert(Uncompressed);
     }
     if encoding == Encoding::Gzip {
