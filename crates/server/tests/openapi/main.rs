@@ -96,7 +96,7 @@ fn every_answer_is_as_the_document_describes_it() {
         ("/api/v1/events", 200),
         ("/api/v1/acl", 200),
         ("/api/v1/acl/explain", 200),
-        ("/api/v1/user/generateToken", 200),
+        ("/api/v1/user/resetKey", 200),
         ("/admin/users/{uuid}", 204),
     ] {
         assert!(answered(route, status), "{route} was never answered with {status}:\n{said}");
