@@ -175,6 +175,34 @@ fn whoever_is_renamed_is_found_by_either_name_and_by_no_other() {
 }
 
 #[test]
+fn names_that_begin_with_a_dot_are_nobodys() {
+    let install = install();
+    let password = "correct horse\n";
+    for args in [
+        ["user", "add", ".evil"].as_slice(),
+        &["user", "add", ".evil", "--password-stdin"],
+        &["user", "add", ".root", "--password-stdin"],
+        &["user", "password", ".evil"],
+        &["token", "--for", "simple-sync", "--user", ".evil"],
+    ] {
+        told_refused(&install, args, password);
+    }
+    told_ok(&install, &["user", "password", ".root"], password);
+    assert_eq!(sign_in(&install.serve(), ".root", "correct horse"), 200);
+}
+
+#[test]
+fn a_key_is_made_for_whoever_signs_in_so() {
+    let served = install().serve();
+    let root = key_text(&served.install, ".root");
+    let iris = json!({"uuid": "iris-1", "username": "iris", "password": "correct horse"});
+    assert_eq!(post(&served, "/admin/users", &root, &iris).status, 201);
+    for name in ["iris", "iris-1"] {
+        assert_eq!(key(&served.install, name)["user"], "iris-1");
+    }
+}
+
+#[test]
 fn rules_are_listed_and_explained_as_the_server_judges_by_them() {
     let served = install().serve();
     let install = &served.install;
