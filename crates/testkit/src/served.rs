@@ -189,17 +189,26 @@ impl Install {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
+    /// Runs a command to its end that is given `input` on its standard input.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
+    pub fn run_with_input(&self, args: &[&str], input: &str) -> Output {
+        let mut command = self.command(args);
+        let spawned = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let mut child = spawned.unwrap_or_else(|error| panic!("cannot run {args:?}: {error}"));
+        // Whoever refuses before it reads closes it: then its complaint says why.
+        let _ = child.stdin.take().expect("it was piped").write_all(input.as_bytes());
+        child.wait_with_output().expect("a child can be waited for")
+    }
+
     /// What a command answered that was given `input` on its standard input, and did something.
     ///
     /// # Panics
     /// When it failed.
     pub fn ok_with_input(&self, args: &[&str], input: &str) -> String {
-        let mut command = self.command(args);
-        let spawned = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
-        let mut child = spawned.unwrap_or_else(|error| panic!("cannot run {args:?}: {error}"));
-        // It may have ended before it read: then its complaint says why.
-        let _ = child.stdin.take().expect("it was piped").write_all(input.as_bytes());
-        let output = child.wait_with_output().expect("a child can be waited for");
+        let output = self.run_with_input(args, input);
         assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8_lossy(&output.stdout).into_owned()
     }

@@ -1,31 +1,13 @@
 //! What the owner of a server does for simple-sync on the command line, beside the running server.
 
-use std::io::Write as _;
-use std::process::{Output, Stdio};
-
 use serde_json::{Value, json};
 use tombolo_testkit::http::{Request, Response};
 use tombolo_testkit::served::{Install, Served};
 
 use crate::{install, stored};
 
-/// Runs a command that reads a line.
-fn told(install: &Install, args: &[&str], input: &str) -> Output {
-    let mut command = install.command(args);
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    // Whoever refuses before it reads closes it.
-    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
-    child.wait_with_output().unwrap()
-}
-
-fn told_ok(install: &Install, args: &[&str], input: &str) -> String {
-    let output = told(install, args, input);
-    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
-}
-
 fn told_refused(install: &Install, args: &[&str], input: &str) -> String {
-    let output = told(install, args, input);
+    let output = install.run_with_input(args, input);
     assert!(!output.status.success() && output.stdout.is_empty(), "{args:?} did something");
     String::from_utf8(output.stderr).unwrap()
 }
@@ -109,21 +91,21 @@ fn keys_are_made_for_users_there_are_and_let_them_in_nowhere_else() {
 fn passwords_are_set_by_whoever_owns_the_server_and_let_in_at_once() {
     let served = install().serve();
     let install = &served.install;
-    let said = told_ok(install, &["user", "add", "ann", "--password-stdin"], "correct horse\n");
+    let said = install.ok_with_input(&["user", "add", "ann", "--password-stdin"], "correct horse\n");
     assert!(said.contains("ann"), "{said}");
     assert_eq!(sign_in(&served, "ann", "correct horse"), 200);
     assert_eq!(sign_in(&served, "ann", "correct horse\n"), 401);
-    told_ok(install, &["user", "password", "ann"], "battery staple");
+    install.ok_with_input(&["user", "password", "ann"], "battery staple");
     assert_eq!([sign_in(&served, "ann", "correct horse"), sign_in(&served, "ann", "battery staple")], [401, 200]);
 
     // A user who has none yet, and .root, who is made.
     install.ok(&["user", "add", "bob"]);
-    let set = told_ok(install, &["user", "password", "bob", "--json"], "correct horse\r\nmore\n");
+    let set = install.ok_with_input(&["user", "password", "bob", "--json"], "correct horse\r\nmore\n");
     assert_eq!(
         serde_json::from_str::<Value>(&set).unwrap(),
         json!({"name": "bob", "username": "bob", "changed": true})
     );
-    told_ok(install, &["user", "password", ".root"], "correct horse\n");
+    install.ok_with_input(&["user", "password", ".root"], "correct horse\n");
     assert_eq!([sign_in(&served, "bob", "correct horse"), sign_in(&served, ".root", "correct horse")], [200, 200]);
     assert!(!stored(&served).windows(13).any(|bytes| bytes == b"correct horse"), "a password is kept as its hash");
 
@@ -148,8 +130,8 @@ fn passwords_are_set_by_whoever_owns_the_server_and_let_in_at_once() {
 fn whoever_is_renamed_is_found_by_either_name_and_by_no_other() {
     let served = install().serve();
     let install = &served.install;
-    told_ok(install, &["user", "add", "ann", "--password-stdin"], "correct horse\n");
-    told_ok(install, &["user", "add", "bob", "--password-stdin"], "correct horse\n");
+    install.ok_with_input(&["user", "add", "ann", "--password-stdin"], "correct horse\n");
+    install.ok_with_input(&["user", "add", "bob", "--password-stdin"], "correct horse\n");
     let root = key_text(install, ".root");
     let rename = |who: &str, to: &str| {
         let body = json!({"new_username": to, "new_password": "correct horse"});
@@ -159,7 +141,7 @@ fn whoever_is_renamed_is_found_by_either_name_and_by_no_other() {
     };
     rename("ann", "anna");
     for name in ["ann", "anna"] {
-        let set = told_ok(install, &["user", "password", name, "--json"], "battery staple\n");
+        let set = install.ok_with_input(&["user", "password", name, "--json"], "battery staple\n");
         assert_eq!(serde_json::from_str::<Value>(&set).unwrap()["username"], "anna");
     }
     assert_eq!([sign_in(&served, "ann", "battery staple"), sign_in(&served, "anna", "battery staple")], [401, 200]);
@@ -187,7 +169,7 @@ fn names_that_begin_with_a_dot_are_nobodys() {
     ] {
         told_refused(&install, args, password);
     }
-    told_ok(&install, &["user", "password", ".root"], password);
+    install.ok_with_input(&["user", "password", ".root"], password);
     assert_eq!(sign_in(&install.serve(), ".root", "correct horse"), 200);
 }
 
