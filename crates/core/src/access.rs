@@ -13,6 +13,8 @@ pub enum Purpose {
     Td,
     /// Apps that keep histories of events (simple-sync).
     SimpleSync,
+    /// Rooms in which people work on one document together (Khun Phaen).
+    Rooms,
 }
 
 /// How a token of a purpose is known again.
@@ -26,12 +28,12 @@ pub enum Proof {
 
 /// A purpose that this server does not serve.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no protocol of this server; known: tickit, td, simple-sync")]
+#[error("{0:?} is no protocol of this server; known: tickit, td, simple-sync, rooms")]
 pub struct UnknownPurpose(String);
 
 impl Purpose {
     /// All purposes, for lists and help.
-    pub const ALL: [Self; 3] = [Self::Tickit, Self::Td, Self::SimpleSync];
+    pub const ALL: [Self; 4] = [Self::Tickit, Self::Td, Self::SimpleSync, Self::Rooms];
 
     /// The purpose spelt `text`.
     ///
@@ -48,6 +50,7 @@ impl Purpose {
             Self::Tickit => "tickit",
             Self::Td => "td",
             Self::SimpleSync => "simple-sync",
+            Self::Rooms => "rooms",
         }
     }
 
@@ -58,6 +61,8 @@ impl Purpose {
             Self::Tickit => "tks_",
             Self::Td => "td_live_",
             Self::SimpleSync => "sk_",
+            // It stands in a path, so it holds nothing that a path would have to escape.
+            Self::Rooms => "rk_",
         }
     }
 
@@ -66,7 +71,7 @@ impl Purpose {
     pub const fn proof(self) -> Proof {
         match self {
             Self::Tickit => Proof::Argon2id,
-            Self::Td | Self::SimpleSync => Proof::Sha256,
+            Self::Td | Self::SimpleSync | Self::Rooms => Proof::Sha256,
         }
     }
 }
@@ -124,7 +129,7 @@ impl Letters {
 
     const fn of(purpose: Purpose) -> Self {
         match purpose {
-            Purpose::Tickit | Purpose::Td => Self::ALPHANUMERIC,
+            Purpose::Tickit | Purpose::Td | Purpose::Rooms => Self::ALPHANUMERIC,
             Purpose::SimpleSync => Self::BASE64,
         }
     }

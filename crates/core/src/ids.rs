@@ -62,6 +62,14 @@ row_id!(
     /// Which of a user's spaces of one protocol.
     SpaceNumber
 );
+row_id!(
+    /// One run of a server: a random number.
+    NodeId
+);
+row_id!(
+    /// That a node has a room open, from once it opened it until it closed it: a random number.
+    LeaseId
+);
 
 impl SpaceNumber {
     /// Where a user has one space of a protocol.

@@ -30,8 +30,10 @@ pub mod limits;
 pub mod merge;
 mod policy;
 mod role;
+mod room;
 mod seq;
 mod stamp;
+pub mod versions;
 
 pub use access::{Proof, Purpose, Secret, TokenText, UnknownPurpose};
 pub use change::{Op, Origin, Verdict};
@@ -42,11 +44,12 @@ pub use digest::Digest;
 pub use email::{EmailAddress, EmailError};
 pub use env::Env;
 pub use ids::{
-    CollectionName, CredentialId, InvitationId, Name, NameError, ProjectId, RecordKey, RecordName, ReplicaName,
-    SignInId, SpaceId, SpaceNumber, UserId,
+    CollectionName, CredentialId, InvitationId, LeaseId, Name, NameError, NodeId, ProjectId, RecordKey, RecordName,
+    ReplicaName, SignInId, SpaceId, SpaceNumber, UserId,
 };
 pub use instant::{Instant, InstantError, ServerTime};
 pub use policy::{Fields, Policy, PolicyError, Unique};
 pub use role::{Act, Refusal, Role, UnknownRole, allows};
+pub use room::{MadeRoomCode, PeerName, RoomCode, RoomCodeError, RoomId};
 pub use seq::Seq;
 pub use stamp::Stamp;

@@ -1,6 +1,6 @@
 //! What a check looks for, whatever the store.
 
-use tombolo_core::{Instant, Policy};
+use tombolo_core::{Digest, Instant, Policy};
 
 use crate::columns::{checksum_of, whole_millis};
 use crate::ledger::NO_RECORD;
@@ -40,10 +40,51 @@ pub(crate) const ENTRIES_AND_RULINGS: &str = "SELECT c.seq, c.payload, r.seq IS 
     LEFT JOIN rulings r ON r.space = c.space AND r.seq = c.seq
     WHERE c.space = $1 AND c.record = 0 ORDER BY c.seq";
 
-/// How what a purpose stores is read: its records, and the rules of its logs, as far as that is known.
-pub(crate) fn reading_of<'r>(readings: &'r [Reading], purpose: &str) -> (Option<&'r dyn Policy>, Option<IsRuling>) {
-    let reading = readings.iter().find(|reading| reading.purpose.as_str() == purpose);
-    reading.map_or((None, None), |reading| (reading.policy.as_deref(), reading.is_ruling))
+/// The rooms that have no space, or one that is no room's.
+const ROOMS_WITHOUT_SPACE: &str = "SELECT r.space FROM rooms r
+    WHERE NOT EXISTS (SELECT 1 FROM spaces s WHERE s.id = r.space AND s.owner = r.owner AND s.purpose = 'rooms')
+    ORDER BY r.space";
+/// The spaces of rooms that have no room.
+const SPACES_WITHOUT_ROOM: &str = "SELECT s.id FROM spaces s
+    WHERE s.purpose = 'rooms' AND NOT EXISTS (SELECT 1 FROM rooms r WHERE r.space = s.id)
+    ORDER BY s.id";
+/// What leases are of that is no room.
+const LEASES_WITHOUT_ROOM: &str = "SELECT DISTINCT l.space FROM room_leases l
+    WHERE NOT EXISTS (SELECT 1 FROM rooms r WHERE r.space = l.space)
+    ORDER BY l.space";
+/// The spaces of rooms whose document is not the newest version.
+const ROOMS_WITHOUT_HEAD: &str = "SELECT s.id FROM spaces s
+    WHERE s.purpose = 'rooms' AND s.head_seq <> coalesce((SELECT max(r.seq) FROM records r WHERE r.space = s.id), 0)
+    ORDER BY s.id";
+/// What is said of a space that one of these queries finds.
+type OfSpace = fn(&mut Findings, i64);
+/// What may be wrong between rooms and spaces.
+pub(crate) const OF_ROOMS: [(&str, OfSpace); 4] = [
+    (ROOMS_WITHOUT_SPACE, Findings::room_without_space),
+    (SPACES_WITHOUT_ROOM, Findings::space_without_room),
+    (LEASES_WITHOUT_ROOM, Findings::lease_without_room),
+    (ROOMS_WITHOUT_HEAD, Findings::room_without_head),
+];
+/// The versions of a document, with their digests.
+pub(crate) const VERSIONS: &str = "SELECT seq, digest, payload FROM changes WHERE space = $1 ORDER BY seq";
+
+/// How what a purpose stores is read, as far as that is known: nothing may be missing in a log of which it is not.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct How<'r> {
+    pub(crate) policy: Option<&'r dyn Policy>,
+    pub(crate) is_ruling: Option<IsRuling>,
+    pub(crate) is_thinned: bool,
+}
+
+impl<'r> How<'r> {
+    pub(crate) fn of(readings: &'r [Reading], purpose: &str) -> Self {
+        let reading = readings.iter().find(|reading| reading.purpose.as_str() == purpose);
+        reading.map_or_else(Self::default, |Reading { policy, is_ruling, is_thinned, .. }| Self {
+            policy: policy.as_deref(),
+            is_ruling: *is_ruling,
+            is_thinned: *is_thinned,
+        })
+    }
 }
 
 /// What was found so far.
@@ -122,6 +163,37 @@ impl Findings {
         self.fault(format!("space {space}, change {seq}: it is missing in the order of writing"));
     }
 
+    /// A room that nobody finds, or whose documents would be somebody else's.
+    fn room_without_space(&mut self, space: i64) {
+        self.fault(format!("space {space}: there is a room of it, and it is not the space of one"));
+    }
+
+    /// A room's log that nobody finds.
+    fn space_without_room(&mut self, space: i64) {
+        self.fault(format!("space {space}: it is the space of a room, and there is none"));
+    }
+
+    /// A lease of a room that is gone.
+    fn lease_without_room(&mut self, space: i64) {
+        self.fault(format!("space {space}: it is leased as a room, and there is none"));
+    }
+
+    /// A room that would be shown with an older document than its newest, or without one.
+    fn room_without_head(&mut self, space: i64) {
+        self.fault(format!("space {space}: its document is not the newest version"));
+    }
+
+    /// A version is a text, and has the digest that it is stored under.
+    pub(crate) fn version(&mut self, (space, seq): (i64, i64), digest: &[u8], payload: Option<&[u8]>) {
+        let Some(text) = payload.filter(|payload| std::str::from_utf8(payload).is_ok()) else {
+            self.fault(format!("space {space}, change {seq}: its content is no text"));
+            return;
+        };
+        if Digest::of(text).to_bytes() != digest {
+            self.fault(format!("space {space}, change {seq}: its digest is not that of its content"));
+        }
+    }
+
     /// A put's content reads, and has the digest that it is stored under.
     pub(crate) fn content(
         &mut self,
@@ -154,24 +226,26 @@ pub(crate) struct LogRow<'r> {
     pub(crate) payload: Option<&'r [u8]>,
 }
 
-/// The log of one space: dense, in order of time, each content as it was written, each chain leading back.
+/// The log of one space: dense, unless it lets go of changes, in order of time, each content as it was written, each
+/// chain leading back.
 pub(crate) struct LogCheck {
     space: i64,
+    is_thinned: bool,
     pub(crate) last: i64,
     last_time: i64,
     has_entries: bool,
 }
 
 impl LogCheck {
-    pub(crate) fn new(space: i64) -> Self {
-        Self { space, last: 0, last_time: i64::MIN, has_entries: false }
+    pub(crate) fn new(space: i64, how: How<'_>) -> Self {
+        Self { space, is_thinned: how.is_thinned, last: 0, last_time: i64::MIN, has_entries: false }
     }
 
     /// Looks at the next change, and tells the progress now and then.
     pub(crate) fn change(&mut self, row: &LogRow<'_>, findings: &mut Findings, progress: &mut dyn FnMut(u64)) {
-        let Self { space, last, last_time, .. } = *self;
+        let Self { space, is_thinned, last, last_time, .. } = *self;
         let LogRow { seq, record, committed_at, prev, checksum, payload } = *row;
-        if seq != last + 1 {
+        if seq != last + 1 && !is_thinned {
             findings.fault(format!("space {space}: changes {} to {} are missing", last + 1, seq - 1));
         }
         if committed_at <= last_time {

@@ -1,6 +1,8 @@
 //! Values as columns, and columns as values: how every store keeps what SQL has no type for.
 
-use tombolo_core::{EmailAddress, Instant, Op, Origin, Page, Purpose, RANKS, Role, Seq, Verdict};
+use tombolo_core::{
+    EmailAddress, Instant, Op, Origin, Page, PeerName, Purpose, RANKS, Role, RoomCode, RoomId, Seq, Verdict,
+};
 
 use crate::{Flow, InvitationStatus, SecretHash, StoreError};
 
@@ -132,6 +134,32 @@ pub(crate) fn email_of(text: &str) -> Result<EmailAddress, StoreError> {
 pub(crate) fn secret_of(bytes: &[u8]) -> Result<SecretHash, StoreError> {
     let hash = bytes.try_into().map_err(|_| StoreError::Corrupt("a secret's hash has not 32 bytes".to_owned()))?;
     Ok(SecretHash(hash))
+}
+
+pub(crate) fn room_code_of(text: &str) -> Result<RoomCode, StoreError> {
+    RoomCode::parse(text).map_err(|_| StoreError::Corrupt("a stored room's code is none".to_owned()))
+}
+
+pub(crate) fn room_id_of(bytes: &[u8]) -> Result<RoomId, StoreError> {
+    let id = bytes.try_into().map_err(|_| StoreError::Corrupt("a room's id has not 16 bytes".to_owned()))?;
+    Ok(RoomId::from_bytes(id))
+}
+
+/// How long it may be was decided when it came in.
+pub(crate) fn peer_of(text: &str) -> Result<PeerName, StoreError> {
+    PeerName::parse(text, usize::MAX).ok_or_else(|| StoreError::Corrupt("a room's host has no name".to_owned()))
+}
+
+/// The text of a document, of the change that is shown in `place`, if it is what was written.
+pub(crate) fn document_of(
+    payload: Vec<u8>,
+    checksum: i64,
+    place: impl FnOnce() -> String,
+) -> Result<String, StoreError> {
+    if checksum != i64::from(checksum_of(Some(&payload))) {
+        return Err(StoreError::Corrupt(format!("{}: its content is not what was written", place())));
+    }
+    String::from_utf8(payload).map_err(|_| StoreError::Corrupt(format!("{}: its content is no text", place())))
 }
 
 pub(crate) const fn status_code(status: InvitationStatus) -> &'static str {

@@ -275,7 +275,7 @@ pub struct LogEnd {
 pub struct Totals {
     /// Spaces.
     pub spaces: u64,
-    /// Changes of all logs.
+    /// Changes of all logs, also those that a log let go of.
     pub changes: u64,
 }
 

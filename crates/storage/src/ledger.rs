@@ -147,6 +147,30 @@ impl<'a> NewChange<'a> {
             payload: Some(&entry.payload),
         }
     }
+
+    /// A version of a room's document, after the version `prev`. The server's clock alone says when it was written.
+    pub(crate) fn of_document(
+        record: RecordRow,
+        prev: Option<Seq>,
+        (text, digest): (&'a str, Digest),
+        committed_at: ServerTime,
+    ) -> Self {
+        let at = committed_at.to_instant();
+        Self {
+            record,
+            prev,
+            base: None,
+            op: Op::Put,
+            origin: Origin::Replica,
+            verdict: Verdict::Applied,
+            replica: None,
+            written_at: at,
+            stamp_at: at,
+            public_at: at,
+            digest,
+            payload: Some(text.as_bytes()),
+        }
+    }
 }
 
 /// A head that is to be delivered, with its content.

@@ -20,6 +20,7 @@ mod migrations;
 mod naming;
 pub mod postgres;
 mod projects;
+mod rooms;
 mod sign_ins;
 pub mod sqlite;
 mod told;
@@ -29,7 +30,7 @@ mod upkeep;
 use std::pin::Pin;
 
 pub use accounts::{Accounts, Added, Credential, FoundCredential, NewCredential, Refusal, User};
-pub use bus::{Bus, FRAME_BYTES_MAX, Frame, Listener, LocalBus, Message, TOPIC_BYTES_MAX};
+pub use bus::{Bus, FRAME_BYTES_MAX, Frame, Listener, LocalBus, Message, Payload, TOPIC_BYTES_MAX};
 pub use commits::{CommitCounts, Spread};
 pub use entries::{
     Append, Appended, Effect, Entries, Entry, EntryPage, Guard, IsSame, LogEnd, NewEntry, NotAppended, PageBounds,
@@ -43,6 +44,10 @@ pub use logs::{Action, Answer, Delivery, Exchange, Exchanged, LoggedChange, Logs
 pub use projects::{
     Answered, Invitation, InvitationStatus, Invited, Member, MemberAdded, MemberChanged, NewInvitation, NewProject,
     Project, ProjectChange, ProjectOverview, Projects, Restored, Ruled, Who,
+};
+pub use rooms::{
+    Document, DocumentPut, DocumentStored, IdleRooms, Lease, NewRoom, OpenedRoom, Room, RoomAdded, RoomOverview, Rooms,
+    Version,
 };
 pub use sign_ins::{Approved, Flow, NewKey, NewSignIn, Redeemed, SecretHash, SignIn, SignInKey, SignIns, SignUp};
 pub use upkeep::{CheckReport, Elsewhere, IsRuling, Progress, Reading, Store, Upkeep};

@@ -32,19 +32,27 @@ pub struct Reading {
     /// Which entries change the rules, where its logs are guarded by rules of their own; such a log has all its entries
     /// in the order of writing.
     pub is_ruling: Option<IsRuling>,
+    /// Whether its logs let go of old changes, so that numbers may be missing: never the last.
+    pub is_thinned: bool,
 }
 
 impl Reading {
     /// Of a protocol whose records are read by `policy`.
     #[must_use]
     pub fn of_records(purpose: Purpose, policy: Arc<dyn Policy>) -> Self {
-        Self { purpose, policy: Some(policy), is_ruling: None }
+        Self { purpose, policy: Some(policy), is_ruling: None, is_thinned: false }
     }
 
     /// Of a protocol whose logs are guarded by their own rules.
     #[must_use]
     pub const fn of_rules(purpose: Purpose, is_ruling: IsRuling) -> Self {
-        Self { purpose, policy: None, is_ruling: Some(is_ruling) }
+        Self { purpose, policy: None, is_ruling: Some(is_ruling), is_thinned: false }
+    }
+
+    /// Of a protocol whose logs are the versions of one document each.
+    #[must_use]
+    pub const fn of_versions(purpose: Purpose) -> Self {
+        Self { purpose, policy: None, is_ruling: None, is_thinned: true }
     }
 }
 
@@ -96,11 +104,25 @@ pub trait Upkeep: Send + Sync {
 
 /// A store: everything that the service needs kept.
 pub trait Store:
-    crate::Logs + crate::Entries + crate::Accounts + crate::Identities + crate::Projects + crate::SignIns + Upkeep
+    crate::Logs
+    + crate::Entries
+    + crate::Accounts
+    + crate::Identities
+    + crate::Projects
+    + crate::SignIns
+    + crate::Rooms
+    + Upkeep
 {
 }
 
 impl<T> Store for T where
-    T: crate::Logs + crate::Entries + crate::Accounts + crate::Identities + crate::Projects + crate::SignIns + Upkeep
+    T: crate::Logs
+        + crate::Entries
+        + crate::Accounts
+        + crate::Identities
+        + crate::Projects
+        + crate::SignIns
+        + crate::Rooms
+        + Upkeep
 {
 }

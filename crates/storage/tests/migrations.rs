@@ -106,7 +106,7 @@ fn a_file_without_identities() {
     let store = disk.server(Arc::new(TestEnv::new(1)));
     wait(knows_people(&store));
     wait(store.close()).unwrap();
-    assert_eq!(file.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0)).unwrap(), 5);
+    assert_eq!(file.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0)).unwrap(), 6);
 }
 
 #[test]

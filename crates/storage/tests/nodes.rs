@@ -3,83 +3,23 @@
 mod support;
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use support::nodes::{Node, env, heard};
 use support::{OnPostgres, check};
-use tombolo_core::{Env, Name, Purpose, RecordKey, Seq, UserId};
-use tombolo_storage::postgres::Postgres;
+use tombolo_core::{Name, Purpose, RecordKey, Seq, UserId};
 use tombolo_storage::{
-    Accounts as _, Elsewhere, FRAME_BYTES_MAX, Frame, Listener, Logs as _, Message, NewCredential, Refused, Upkeep as _,
+    Accounts as _, Elsewhere, FRAME_BYTES_MAX, Frame, Logs as _, Message, NewCredential, Refused, Upkeep as _,
 };
-use tombolo_testkit::conformance::bus::{frame, next};
+use tombolo_testkit::conformance::bus::frame;
 use tombolo_testkit::eventually::eventually;
-use tombolo_testkit::{LogStore, NOTE, Note, Peer, Place, TestEnv, at, key, put, runtime, wait};
+use tombolo_testkit::{NOTE, Note, Peer, TestEnv, at, key, put, wait};
 
 /// A bound of failure: what is waited for takes milliseconds.
 const FOREVER: Duration = Duration::from_secs(20);
 /// How old what a busy node knows of credentials may be.
 const STALE_MAX: Duration = Duration::from_secs(2);
-
-/// One node, closed when it is dropped.
-struct Node {
-    store: Arc<Postgres>,
-    /// User 1's space, through this node.
-    place: Place,
-}
-
-impl Node {
-    /// One that neither hears nor tells anything by itself.
-    fn deaf(database: &OnPostgres, env: &Arc<TestEnv>) -> Self {
-        let store = database.node(Arc::clone(env) as Arc<dyn Env>);
-        let ada = Name::parse("ada").expect("it is a name");
-        wait(store.add_user(&ada, None, TestEnv::START)).expect("there is a user, from the first time on");
-        Self { place: Place::on(Arc::clone(&store) as Arc<dyn LogStore>, Arc::clone(env)), store }
-    }
-
-    /// One that is tended, as a server tends its own: when this returns, it hears the others.
-    fn tended(database: &OnPostgres, env: &Arc<TestEnv>) -> Self {
-        let node = Self::deaf(database, env);
-        let (store, mut listener) = (Arc::clone(&node.store), node.listen());
-        runtime().spawn(async move { store.tend().await });
-        assert_eq!(heard(&mut listener), Message::Gap, "it listens from here on");
-        node
-    }
-
-    fn listen(&self) -> Listener {
-        self.store.bus().listen()
-    }
-
-    fn publish(&self, frame: &Frame) {
-        wait(self.store.bus().publish(frame.clone())).expect("the frame is on its way");
-    }
-
-    fn look(&self) -> Elsewhere {
-        wait(self.store.changed_elsewhere()).expect("the database answers")
-    }
-
-    fn head(&self) -> Seq {
-        wait(self.store.heads(&[self.place.address])).expect("the head reads")[0]
-    }
-}
-
-impl Drop for Node {
-    fn drop(&mut self) {
-        // Nothing can be said of it here; the database is dropped by force.
-        let _ = wait(self.store.close());
-    }
-}
-
-fn heard(listener: &mut Listener) -> Message {
-    wait(next(listener))
-}
-
-fn env() -> Arc<TestEnv> {
-    let env = TestEnv::new(1);
-    env.advance(Duration::from_secs(3_600));
-    Arc::new(env)
-}
 
 fn note(n: usize) -> Note {
     Note::new(&n.to_string(), "1")

@@ -6,6 +6,7 @@ use tombolo_core::{Digest, Refusal, Seq};
 
 use super::accounts::Register;
 use super::ledger::Space;
+use super::rooms::Row;
 use super::{Memory, space_key};
 use crate::entries::check_keys;
 use crate::entries::plan::{Plan, is_outdated};
@@ -132,8 +133,9 @@ impl Entries for Memory {
     fn totals(&self) -> Reply<'_, Totals> {
         Box::pin(async move {
             let spaces = self.spaces.lock().unwrap_or_else(PoisonError::into_inner);
-            let changes = spaces.values().map(|space| space.head().get()).sum();
-            Ok(Totals { spaces: spaces.len() as u64, changes })
+            let rooms = self.room_rows();
+            let heads = spaces.values().map(Space::head).chain(rooms.iter().map(Row::head));
+            Ok(Totals { spaces: (spaces.len() + rooms.len()) as u64, changes: heads.map(Seq::get).sum() })
         })
     }
 }

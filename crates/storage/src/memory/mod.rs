@@ -7,12 +7,13 @@ mod identities;
 mod invitations;
 mod ledger;
 mod projects;
+mod rooms;
 mod sign_ins;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tombolo_core::{Cursor, Fork, Generation, Policy, Resume, Seq, resume};
+use tombolo_core::{Cursor, Fork, Generation, Policy, Purpose, Resume, Seq, resume};
 
 use crate::exchange::{self, NothingNew};
 use crate::{
@@ -33,6 +34,7 @@ fn space_key(address: SpaceAddress) -> SpaceKey {
 pub struct Memory {
     spaces: Mutex<BTreeMap<SpaceKey, Space>>,
     register: Mutex<accounts::Register>,
+    rooms: Mutex<Vec<rooms::Row>>,
     generation: Generation,
     bus: LocalBus,
 }
@@ -42,6 +44,7 @@ impl Default for Memory {
         Self {
             spaces: Mutex::default(),
             register: Mutex::default(),
+            rooms: Mutex::default(),
             generation: Generation::from_bytes([1; 16]),
             bus: LocalBus::default(),
         }
@@ -53,6 +56,13 @@ impl Memory {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    fn head_of(&self, address: SpaceAddress) -> Result<Seq, StoreError> {
+        match address.purpose {
+            Purpose::Rooms => Ok(self.room_head(address).unwrap_or(Seq::ZERO)),
+            _ => self.space(address, |space| Ok(space.head())),
+        }
     }
 
     fn space<T>(
@@ -109,13 +119,11 @@ impl Logs for Memory {
     }
 
     fn heads<'a>(&'a self, spaces: &'a [SpaceAddress]) -> Reply<'a, Vec<Seq>> {
-        Box::pin(async move { spaces.iter().map(|space| self.space(*space, |space| Ok(space.head()))).collect() })
+        Box::pin(async move { spaces.iter().map(|space| self.head_of(*space)).collect() })
     }
 
     fn head(&self, address: SpaceAddress) -> Reply<'_, Cursor> {
-        Box::pin(
-            async move { self.space(address, |space| Ok(Cursor { generation: self.generation, seq: space.head() })) },
-        )
+        Box::pin(async move { Ok(Cursor { generation: self.generation, seq: self.head_of(address)? }) })
     }
 
     fn resume(&self, address: SpaceAddress, cursor: Cursor) -> Reply<'_, Resume> {

@@ -3,9 +3,11 @@
 //! A notification is small, and is lost when nobody listens: it only wakes. What is too large for one lies in a table
 //! that need not outlive a crash, and the notification names its row.
 
+mod large;
+
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
@@ -16,9 +18,11 @@ use tokio::time::{sleep, timeout};
 use tombolo_core::{Purpose, Seq, ServerTime, SpaceNumber, UserId};
 
 use super::connection::{Url, acquire, failed};
+use super::tries::{ATTEMPT_MAX, Lane};
 use super::{Postgres, lock};
 use crate::bus::{Frame, Listener, LocalBus, Message};
 use crate::{Bus, Elsewhere, Reply, SpaceAddress, StoreError};
+use large::LargePayloads;
 
 /// The channel of all nodes on one database.
 const CHANNEL: &str = "tombolo";
@@ -38,8 +42,6 @@ const LISTEN_MAX: Duration = Duration::from_secs(5);
 /// How old a version of the accounts may be on a node that serves requests, when no notification came, and on one that
 /// hears none.
 const ASK_EVERY: Duration = Duration::from_millis(1_000);
-/// How long a large payload is kept for nodes that are slow to ask for it, in seconds.
-const PAYLOAD_KEPT_SECS: i32 = 60;
 
 /// What was last known of the accounts.
 #[derive(Debug, Default)]
@@ -62,6 +64,10 @@ pub(super) struct PostgresBus {
     wake: Notify,
     is_listening: AtomicBool,
     have_accounts_changed: AtomicBool,
+    /// Frames that did not reach the others, and as of how many of them they were told so.
+    lost: AtomicU64,
+    told_lost: AtomicU64,
+    large: LargePayloads,
 }
 
 impl PostgresBus {
@@ -75,6 +81,9 @@ impl PostgresBus {
             wake: Notify::new(),
             is_listening: AtomicBool::new(false),
             have_accounts_changed: AtomicBool::new(false),
+            lost: AtomicU64::new(0),
+            told_lost: AtomicU64::new(0),
+            large: LargePayloads::default(),
         }
     }
 
@@ -102,7 +111,7 @@ impl PostgresBus {
         notify.execute(connection).await.map(drop).map_err(failed)
     }
 
-    /// Listens and tells until the pool is closed.
+    /// Listens, tells and cleans up until the pool is closed.
     pub(super) async fn tend(&self) {
         let listen = async {
             while !self.pool.is_closed() {
@@ -123,8 +132,9 @@ impl PostgresBus {
                 sleep(TELL_EVERY).await;
             }
         };
-        // Telling has no end of its own.
-        select(std::pin::pin!(listen), std::pin::pin!(tell)).await;
+        // Neither telling nor cleaning has an end of its own.
+        let on_and_on = futures_util::future::join(tell, self.large.clean_now_and_then(&self.pool));
+        select(std::pin::pin!(listen), std::pin::pin!(on_and_on)).await;
     }
 
     async fn listen_once(&self) -> Result<(), StoreError> {
@@ -191,9 +201,9 @@ impl PostgresBus {
             "F" => {
                 let (topic, row) = rest.split_once(' ')?;
                 let row: i64 = row.parse().ok()?;
-                let mut connection = acquire(&self.pool).await.ok()?;
-                let select = sqlx::query("SELECT payload FROM bus_payloads WHERE id = $1").bind(row);
-                let payload = select.fetch_optional(&mut *connection).await.ok()??.try_get(0).ok()?;
+                let mut lane = Lane::of(&self.pool).await.ok()?;
+                let read = timeout(ATTEMPT_MAX, large::read(&mut lane.connection, row)).await;
+                let payload = lane.settle(read).ok()??;
                 Some(vec![frame(topic, payload)?])
             }
             "?" => Some(vec![Message::Gap]),
@@ -202,6 +212,9 @@ impl PostgresBus {
     }
 
     async fn tell_grown(&self) -> Result<(), StoreError> {
+        if self.owes_gap().is_some() {
+            self.tell_gap(&mut *acquire(&self.pool).await?).await?;
+        }
         let grown = std::mem::take(&mut *lock(&self.grown));
         let told = self.tell_all(&grown).await;
         if told.is_err() {
@@ -232,19 +245,56 @@ impl PostgresBus {
         notify(&mut connection, &format!("{} g {text}", self.node)).await
     }
 
+    /// The frames that were lost, if the others have still to be told so.
+    fn owes_gap(&self) -> Option<u64> {
+        let lost = self.lost.load(Ordering::Relaxed);
+        (lost > self.told_lost.load(Ordering::Relaxed)).then_some(lost)
+    }
+
+    /// Tells the others to look for themselves, if they are owed it. Two at once may both tell it: neither goes on
+    /// before it is told.
+    async fn tell_gap(&self, connection: &mut PgConnection) -> Result<(), StoreError> {
+        if let Some(lost) = self.owes_gap() {
+            notify(connection, &format!("{} ? ", self.node)).await?;
+            self.told_lost.fetch_max(lost, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
     async fn send(&self, frame: Frame) -> Result<(), StoreError> {
+        // Also of one that is given up midway nobody knows whether the others have it.
+        let mut sending = Sending { bus: self, is_sent: false };
+        let sent = self.send_after_gap(frame).await;
+        sending.is_sent = sent.is_ok();
+        sent
+    }
+
+    async fn send_after_gap(&self, frame: Frame) -> Result<(), StoreError> {
         let topic = to_hex(frame.topic.as_bytes());
         let mut connection = acquire(&self.pool).await?;
+        // What was missed is told before what came after it.
+        self.tell_gap(&mut connection).await?;
         let small = format!("{} f {topic} ", self.node);
         if small.len() + 2 * frame.payload.len() <= NOTIFICATION_BYTES_MAX {
             return notify(&mut connection, &format!("{small}{}", to_hex(&frame.payload))).await;
         }
-        // One statement: the row is there when the notification is heard.
-        let sql = "WITH old AS (DELETE FROM bus_payloads WHERE at < now() - make_interval(secs => $4)),
-                 made AS (INSERT INTO bus_payloads (payload) VALUES ($1) RETURNING id)
-             SELECT pg_notify($2, $3 || id::text) FROM made";
-        let insert = sqlx::query(sql).bind(&*frame.payload).bind(CHANNEL).bind(format!("{} F {topic} ", self.node));
-        insert.bind(f64::from(PAYLOAD_KEPT_SECS)).execute(&mut *connection).await.map(drop).map_err(failed)
+        let text = format!("{} F {topic} ", self.node);
+        self.large.send(&mut connection, &frame.payload, &text).await
+    }
+}
+
+/// A frame on its way to the others. Dropped before it is sent, it is lost, which they are told.
+struct Sending<'b> {
+    bus: &'b PostgresBus,
+    is_sent: bool,
+}
+
+impl Drop for Sending<'_> {
+    fn drop(&mut self) {
+        if !self.is_sent {
+            self.bus.lost.fetch_add(1, Ordering::Relaxed);
+            self.bus.wake.notify_one();
+        }
     }
 }
 
@@ -319,7 +369,7 @@ fn read_grown(text: &str) -> Option<Message> {
 
 fn frame(topic: &str, payload: Vec<u8>) -> Option<Message> {
     let topic = String::from_utf8(from_hex(topic)?).ok()?;
-    Some(Message::Frame(Frame { topic: topic.into(), payload: Arc::from(payload) }))
+    Some(Message::Frame(Frame { topic: topic.into(), payload: payload.into() }))
 }
 
 fn to_hex(bytes: &[u8]) -> String {

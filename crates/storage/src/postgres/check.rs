@@ -8,8 +8,8 @@ use tombolo_core::Policy;
 
 use super::connection::failed;
 use crate::check::{
-    ENTRIES_AND_RULINGS, ENTRIES_WITHOUT_KEY, ENTRIES_WITHOUT_TIME, Findings, KEYS_WITHOUT_ENTRY, LogCheck, LogRow,
-    RULINGS_WITHOUT_ENTRY, TIMELINE, reading_of,
+    ENTRIES_AND_RULINGS, ENTRIES_WITHOUT_KEY, ENTRIES_WITHOUT_TIME, Findings, How, KEYS_WITHOUT_ENTRY, LogCheck,
+    LogRow, OF_ROOMS, RULINGS_WITHOUT_ENTRY, TIMELINE, VERSIONS,
 };
 use crate::{CheckReport, IsRuling, Progress, Reading, StoreError};
 
@@ -26,18 +26,22 @@ pub(super) async fn check(
     let total = spaces.iter().map(|(.., head)| u64::try_from(*head).unwrap_or(0)).sum();
     for (space, purpose, head) in spaces {
         check.findings.report.spaces += 1;
-        let log = check.log(space, head, &mut |done| progress(done, total)).await;
+        let how = How::of(readings, &purpose);
+        let log = check.log(space, how, head, &mut |done| progress(done, total)).await;
         check.findings.note(&format!("space {space}, its log"), log)?;
         let heads = check.heads(space).await;
         check.findings.note(&format!("space {space}, its records"), heads)?;
-        let (policy, is_ruling) = reading_of(readings, &purpose);
-        if let Some(policy) = policy {
+        if let Some(policy) = how.policy {
             let contents = check.contents(space, policy).await;
             check.findings.note(&format!("space {space}, its contents"), contents)?;
         }
-        if let Some(is_ruling) = is_ruling {
+        if let Some(is_ruling) = how.is_ruling {
             let ruled = check.ruled(space, is_ruling).await;
             check.findings.note(&format!("space {space}, its rules"), ruled)?;
+        }
+        if how.is_thinned {
+            let versions = check.versions(space).await;
+            check.findings.note(&format!("space {space}, its versions"), versions)?;
         }
     }
     let keys = check.keys().await;
@@ -46,6 +50,8 @@ pub(super) async fn check(
     check.findings.note("the rules", rulings)?;
     let timeline = check.timeline().await;
     check.findings.note("the order of writing", timeline)?;
+    let rooms = check.rooms().await;
+    check.findings.note("the rooms", rooms)?;
     progress(total, total);
     let report = check.findings.report;
     snapshot.commit().await.map_err(failed)?;
@@ -71,11 +77,17 @@ impl Check<'_> {
         rows.iter().map(|row| Ok((column(row, 0)?, column(row, 1)?, column(row, 2)?))).collect()
     }
 
-    async fn log(&mut self, space: i64, head: i64, progress: &mut (dyn FnMut(u64) + Send)) -> Result<(), StoreError> {
+    async fn log(
+        &mut self,
+        space: i64,
+        how: How<'_>,
+        head: i64,
+        progress: &mut (dyn FnMut(u64) + Send),
+    ) -> Result<(), StoreError> {
         let sql =
             "SELECT seq, committed_at, prev, checksum, payload, record FROM changes WHERE space = $1 ORDER BY seq";
         let mut rows = sqlx::query(sql).bind(space).fetch(&mut *self.connection);
-        let mut log = LogCheck::new(space);
+        let mut log = LogCheck::new(space, how);
         while let Some(row) = rows.try_next().await.map_err(failed)? {
             let change = LogRow {
                 seq: column(&row, 0)?,
@@ -136,6 +148,26 @@ impl Check<'_> {
         while let Some(row) = rows.try_next().await.map_err(failed)? {
             let place = (column(&row, 0)?, column(&row, 1)?, column(&row, 2)?);
             self.findings.time(place, column(&row, 3)?);
+        }
+        Ok(())
+    }
+
+    /// That each room has a space and each space a room, whose document is the newest version.
+    async fn rooms(&mut self) -> Result<(), StoreError> {
+        for (sql, fault) in OF_ROOMS {
+            let mut rows = sqlx::query(sql).fetch(&mut *self.connection);
+            while let Some(row) = rows.try_next().await.map_err(failed)? {
+                fault(&mut self.findings, column(&row, 0)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// What the versions of a document say.
+    async fn versions(&mut self, space: i64) -> Result<(), StoreError> {
+        let mut rows = sqlx::query(VERSIONS).bind(space).fetch(&mut *self.connection);
+        while let Some(row) = rows.try_next().await.map_err(failed)? {
+            self.findings.version((space, column(&row, 0)?), column(&row, 1)?, column(&row, 2)?);
         }
         Ok(())
     }

@@ -27,6 +27,7 @@ mod pending;
 mod people;
 mod projects;
 mod reader;
+mod rooms;
 pub(crate) mod schema;
 mod sign_ins;
 pub(crate) mod statement;
@@ -39,7 +40,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sqlx::{PgConnection, PgPool, Row as _};
-use tombolo_core::{Cursor, Env, Fork, Generation, Policy, Resume, Seq, ServerTime, SpaceId};
+use tombolo_core::{Cursor, Env, Fork, Generation, Policy, Purpose, Resume, Seq, ServerTime, SpaceId};
 
 use crate::columns::seq_of;
 use crate::commits::CommitCounter;
@@ -192,7 +193,8 @@ impl Postgres {
             insert.execute(&mut *connection).await.map_err(failed)?;
             found = find_space(connection, address).await?;
         }
-        if let Some(space) = found {
+        // That of a room goes with it.
+        if let Some(space) = found.filter(|_| address.purpose != Purpose::Rooms) {
             let mut spaces = lock(&self.spaces);
             if spaces.len() >= SPACES_MAX {
                 spaces.clear();

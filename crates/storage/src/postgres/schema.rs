@@ -12,6 +12,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0002_people.sql"),
     include_str!("migrations/0003_entries.sql"),
     include_str!("migrations/0004_identities.sql"),
+    include_str!("migrations/0005_rooms.sql"),
 ];
 
 /// The advisory lock under which one node at a time brings the schema up: the letters "tombolo".

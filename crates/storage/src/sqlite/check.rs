@@ -4,8 +4,8 @@ use rusqlite::{Connection, params};
 
 use super::connection::failed;
 use crate::check::{
-    ENTRIES_AND_RULINGS, ENTRIES_WITHOUT_KEY, ENTRIES_WITHOUT_TIME, Findings, KEYS_WITHOUT_ENTRY, LogCheck, LogRow,
-    RULINGS_WITHOUT_ENTRY, TIMELINE, reading_of,
+    ENTRIES_AND_RULINGS, ENTRIES_WITHOUT_KEY, ENTRIES_WITHOUT_TIME, Findings, How, KEYS_WITHOUT_ENTRY, LogCheck,
+    LogRow, OF_ROOMS, RULINGS_WITHOUT_ENTRY, TIMELINE, VERSIONS,
 };
 use crate::{CheckReport, IsRuling, Progress, Reading, StoreError};
 
@@ -22,18 +22,22 @@ pub(super) fn check(
     let spaces = check.spaces();
     for (space, purpose, head) in check.findings.note("the spaces", spaces)?.unwrap_or_default() {
         check.findings.report.spaces += 1;
-        let log = check.log(space, head, &mut |done| progress(done, total));
+        let how = How::of(readings, &purpose);
+        let log = check.log(space, how, head, &mut |done| progress(done, total));
         check.findings.note(&format!("space {space}, its log"), log)?;
         let heads = check.heads(space);
         check.findings.note(&format!("space {space}, its records"), heads)?;
-        let (policy, is_ruling) = reading_of(readings, &purpose);
-        if let Some(policy) = policy {
+        if let Some(policy) = how.policy {
             let contents = check.contents(space, policy);
             check.findings.note(&format!("space {space}, its contents"), contents)?;
         }
-        if let Some(is_ruling) = is_ruling {
+        if let Some(is_ruling) = how.is_ruling {
             let ruled = check.ruled(space, is_ruling);
             check.findings.note(&format!("space {space}, its rules"), ruled)?;
+        }
+        if how.is_thinned {
+            let versions = check.versions(space);
+            check.findings.note(&format!("space {space}, its versions"), versions)?;
         }
     }
     let keys = check.keys();
@@ -42,6 +46,8 @@ pub(super) fn check(
     check.findings.note("the rules", rulings)?;
     let timeline = check.timeline();
     check.findings.note("the order of writing", timeline)?;
+    let rooms = check.rooms();
+    check.findings.note("the rooms", rooms)?;
     progress(total, total);
     Ok(check.findings.report)
 }
@@ -85,12 +91,12 @@ impl Check<'_> {
         rows.collect::<rusqlite::Result<Vec<_>>>().map_err(failed)
     }
 
-    fn log(&mut self, space: i64, head: i64, progress: &mut dyn FnMut(u64)) -> Result<(), StoreError> {
+    fn log(&mut self, space: i64, how: How<'_>, head: i64, progress: &mut dyn FnMut(u64)) -> Result<(), StoreError> {
         let sql =
             "SELECT seq, committed_at, prev, checksum, payload, record FROM changes WHERE space = ?1 ORDER BY seq";
         let mut statement = self.connection.prepare(sql).map_err(failed)?;
         let mut rows = statement.query([space]).map_err(failed)?;
-        let mut log = LogCheck::new(space);
+        let mut log = LogCheck::new(space, how);
         loop {
             let row = match rows.next() {
                 Ok(Some(row)) => row,
@@ -166,6 +172,29 @@ impl Check<'_> {
             let get = |column: usize| row.get::<_, i64>(column).map_err(failed);
             let written_at = row.get_ref(3).map_err(failed)?.as_blob_or_null().map_err(|error| failed(error.into()))?;
             self.findings.time((get(0)?, get(1)?, get(2)?), written_at);
+        }
+        Ok(())
+    }
+
+    /// That each room has a space and each space a room, whose document is the newest version.
+    fn rooms(&mut self) -> Result<(), StoreError> {
+        for (sql, fault) in OF_ROOMS {
+            let mut statement = self.connection.prepare(sql).map_err(failed)?;
+            for space in statement.query_map([], |row| row.get(0)).map_err(failed)? {
+                fault(&mut self.findings, space.map_err(failed)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// What the versions of a document say.
+    fn versions(&mut self, space: i64) -> Result<(), StoreError> {
+        let mut statement = self.connection.prepare(VERSIONS).map_err(failed)?;
+        let mut rows = statement.query([space]).map_err(failed)?;
+        while let Some(row) = rows.next().map_err(failed)? {
+            let digest: [u8; 16] = row.get(1).map_err(failed)?;
+            let payload = row.get_ref(2).map_err(failed)?.as_blob_or_null().map_err(|error| failed(error.into()))?;
+            self.findings.version((space, row.get(0).map_err(failed)?), &digest, payload);
         }
         Ok(())
     }

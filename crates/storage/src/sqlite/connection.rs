@@ -17,6 +17,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0003_people.sql"),
     include_str!("migrations/0004_entries.sql"),
     include_str!("migrations/0005_identities.sql"),
+    include_str!("migrations/0006_rooms.sql"),
 ];
 
 /// How long a statement waits for another process that holds the database: the command line's writes take milliseconds.
@@ -25,8 +26,8 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Pages kept in memory per connection, in KiB: heads and inner nodes of a busy space; more is left to the file cache.
 const CACHE_KIB: i64 = 2_048;
 
-/// Statements that stay prepared: there are about a hundred and thirty.
-const STATEMENTS_MAX: usize = 160;
+/// Statements that stay prepared: there are about a hundred and sixty.
+const STATEMENTS_MAX: usize = 200;
 
 /// Opens the database for writing, and makes it when it is missing, readable by its owner only.
 pub(crate) fn open_writer(path: &Path) -> Result<Connection, StoreError> {

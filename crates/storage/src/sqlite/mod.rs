@@ -15,6 +15,7 @@ mod ledger;
 mod members;
 mod projects;
 mod readers;
+mod rooms;
 mod rows;
 mod sign_ins;
 mod tail;
@@ -80,6 +81,7 @@ impl Sqlite {
         migrate(&connection)?;
         if role == Role::Server {
             refuse_moved(&connection)?;
+            rooms::begin(&connection, env.now())?;
         }
         let generation = generation(&connection, role, &*env)?;
         let writer = Writer::start(path.to_owned(), role, connection, &env);
@@ -204,6 +206,14 @@ fn open_space(connection: &Connection, address: SpaceAddress, now: ServerTime) -
     let params = params![address.owner.get(), address.purpose.as_str(), address.number.get(), now.micros()];
     connection.execute(sql, params).map_err(failed)?;
     Ok(SpaceId::new(connection.last_insert_rowid()))
+}
+
+/// Whether a migration to another database is under way, which copies the logs as they are. Asked inside a transaction:
+/// what is done before the migration's journal is made is done before anything is copied.
+fn is_being_moved(connection: &Connection) -> Result<bool, StoreError> {
+    let sql = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1";
+    let mut statement = connection.prepare_cached(sql).map_err(failed)?;
+    statement.exists([crate::transfer::JOURNAL]).map_err(failed)
 }
 
 /// Begins a generation, or reads the present one.

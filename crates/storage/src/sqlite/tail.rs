@@ -43,6 +43,17 @@ impl<'a> Tail<'a> {
 
     /// Appends a change, written by `actor`, at the next place, which is `at`.
     pub(super) fn append(&mut self, change: &NewChange<'_>, actor: UserId, at: End) -> Result<(), StoreError> {
+        self.append_checked(change, checksum_of(change.payload), actor, at)
+    }
+
+    /// The same of a change whose checksum is known.
+    pub(super) fn append_checked(
+        &mut self,
+        change: &NewChange<'_>,
+        checksum: u32,
+        actor: UserId,
+        at: End,
+    ) -> Result<(), StoreError> {
         let mut end = self.end()?;
         if !self.is_longer {
             self.fork(end)?;
@@ -69,7 +80,7 @@ impl<'a> Tail<'a> {
                 origin_code(change.origin),
                 verdict_code(change.verdict),
                 change.digest.to_bytes(),
-                checksum_of(change.payload),
+                checksum,
                 change.payload
             ],
         )?;

@@ -2,15 +2,18 @@
 
 use super::tables::{TABLES, Table};
 
+/// The table that it is in: for as long as it is there, a migration is under way, or one was interrupted.
+pub(crate) const JOURNAL: &str = "moving";
+
 /// What a trigger follows.
 const EVENTS: [&str; 3] = ["insert", "update", "delete"];
 
 /// Makes the journal anew. It grows with what is written during the migration, and ends with it.
 pub(super) fn create() -> String {
     let mut sql = remove();
-    sql.push_str(
-        "CREATE TABLE moving (id INTEGER PRIMARY KEY, name TEXT NOT NULL, key1 ANY, key2 ANY, key3 ANY) STRICT;",
-    );
+    sql.push_str(&format!(
+        "CREATE TABLE {JOURNAL} (id INTEGER PRIMARY KEY, name TEXT NOT NULL, key1 ANY, key2 ANY, key3 ANY) STRICT;",
+    ));
     sql.extend(TABLES.iter().flat_map(|table| EVENTS.map(|event| trigger(table, event))));
     sql
 }

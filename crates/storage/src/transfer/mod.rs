@@ -5,6 +5,9 @@
 //! is harmed when it is done twice. When little is missing, and all that was copied was compared, the file is marked as
 //! moved: the server writes no more. What is left is copied and compared, and the database may be opened.
 //!
+//! The logs of rooms let go of old versions, and end. Neither happens while there is a journal: the store looks for it in
+//! the same transaction.
+//!
 //! Every failure before that takes the mark back, so that the server goes on. A run that was killed is run again.
 
 mod carry;
@@ -22,6 +25,7 @@ use tombolo_core::Env;
 use crate::StoreError;
 use crate::postgres::Url;
 use carry::Carry;
+pub(crate) use journal::JOURNAL;
 use source::Source;
 use target::{State, Target};
 

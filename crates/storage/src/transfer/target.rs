@@ -7,6 +7,7 @@ use futures_util::{Stream, TryStreamExt as _};
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Executor as _, PgPool, Row as _};
+use tombolo_core::Purpose;
 
 use super::tables::{CHANGES, Kind, Row, TABLES, Table, Value};
 use crate::StoreError;
@@ -87,7 +88,8 @@ impl Target {
     }
 
     /// Begins, or begins anew: says whose copy this is going to be, and forgets all that may have changed since an
-    /// interrupted one. Of the log, which only grows, it keeps what is there.
+    /// interrupted one. Of the log it keeps what is there, but for the rooms: between two runs they let go of versions,
+    /// and end.
     pub(super) async fn begin(&mut self, source: &str) -> Result<(), StoreError> {
         let tables = TABLES.iter().map(|table| table.name).collect::<Vec<_>>().join(", ");
         // Whoever remembers a space of an interrupted copy must find it changed.
@@ -97,10 +99,12 @@ impl Target {
              ON CONFLICT (name) DO UPDATE SET value = greatest(facts.value::int8, excluded.value::int8);
              INSERT INTO facts (name, value) VALUES ('migration', 'copying {source}')
              ON CONFLICT (name) DO UPDATE SET value = excluded.value;
+             DELETE FROM changes c USING spaces s WHERE s.id = c.space AND s.purpose = '{}';
              TRUNCATE {tables};
              COMMIT;
              -- What a crash takes of the copy is copied again; the end of it waits for the disk.
-             SET synchronous_commit = off"
+             SET synchronous_commit = off",
+            Purpose::Rooms
         ))
         .await
     }

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, unused_imports, unused_macros, unreachable_pub, reason = "each suite uses a part of it")]
 
+pub mod nodes;
 pub mod suites;
 
 use std::path::{Path, PathBuf};
@@ -11,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use proptest::prelude::ProptestConfig;
 use proptest::test_runner::RngSeed;
 use tempfile::TempDir;
-use tombolo_core::{Cursor, Env, Name, Policy, Resume, Seq};
+use tombolo_core::{Cursor, Env, Name, Policy, Purpose, Resume, Seq};
 use tombolo_storage::memory::Memory;
 use tombolo_storage::postgres::{Options, Postgres, Url};
 use tombolo_storage::sqlite::{Role, Sqlite};
@@ -240,6 +241,9 @@ pub fn lives(cases: u32) -> ProptestConfig {
 
 /// What a check of the whole store finds.
 pub fn check(place: &Place) -> CheckReport {
-    let readings = vec![Reading::of_records(place.address.purpose, Arc::clone(&place.policy))];
+    let readings = vec![
+        Reading::of_records(place.address.purpose, Arc::clone(&place.policy)),
+        Reading::of_versions(Purpose::Rooms),
+    ];
     wait(place.store.check(readings, Box::new(|_, _| {}))).expect("the store can be checked")
 }

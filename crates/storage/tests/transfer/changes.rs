@@ -37,6 +37,11 @@ const CHANGES: &str = "
     DELETE FROM refusals WHERE id = (SELECT min(id) FROM refusals);
     INSERT INTO spaces (owner, purpose, created_at) SELECT max(id), 'tickit', 5 FROM users;
     UPDATE spaces SET head_time = head_time + 1 WHERE id = 1;
+    DELETE FROM rooms WHERE code_key = 'GONE-STEP';
+    UPDATE rooms SET code_key = 'GONE-STEP' WHERE code_key = 'AGAIN';
+    INSERT INTO rooms SELECT max(id), 1, 'AGAIN', 'again', randomblob(16), 'host', 5, 5 FROM spaces;
+    UPDATE rooms SET used_at = used_at + 1, host = 'STEP' WHERE code_key = 'BOARD-1';
+    DELETE FROM rooms WHERE code_key = 'BOARD-5';
     INSERT OR REPLACE INTO forks (space, generation, seq) SELECT max(id), 1, 0 FROM spaces;
     UPDATE forks SET seq = seq + 1 WHERE space > 1;
     INSERT INTO generations (id, started_at) VALUES (randomblob(16), 5);
@@ -109,6 +114,7 @@ fn who_is_added_between_two_tables_arrives_with_all_that_is_theirs() {
                  INSERT INTO refusals (user_id, device, record, kind, reason, at)
                      SELECT max(id), 'd', 'r', 'k', 'w', 1 FROM users;
                  INSERT INTO spaces (owner, purpose, created_at) SELECT max(id), 'tickit', 5 FROM users;
+                 INSERT INTO rooms SELECT max(id), owner, 'CODE', 'code', x'00', 'h', 5, 5 FROM spaces;
                  INSERT INTO projects SELECT {count}, 'td', 'p', '', 's', max(id), 5, 5, NULL FROM users;
                  INSERT INTO memberships SELECT {count}, max(id), 'owner', NULL, 5 FROM users;
                  INSERT INTO sign_ins (request, flow, email, email_key, device, device_code, links, created_at,

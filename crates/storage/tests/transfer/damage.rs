@@ -6,13 +6,15 @@ use tombolo_testkit::{Note, at, put};
 use crate::rig::{Move, meanwhile};
 
 /// What one value of the copy is changed to, and what the complaint names.
-const DAMAGES: [(&str, &str); 28] = [
+const DAMAGES: [(&str, &str); 30] = [
     ("UPDATE changes SET payload = payload || 'x' WHERE seq = 3", "changes: space 1, seq 3"),
     ("UPDATE changes SET stamp_at = stamp_at + 1 WHERE seq = 9", "changes: space 1, seq 9"),
     ("DELETE FROM changes WHERE seq = 5", "changes: space 1, seq 5"),
     ("UPDATE generations SET started_at = 1 WHERE ordinal = 1", "generations: ordinal 1"),
     ("UPDATE users SET email = 'x' WHERE id = 1", "users: id 1"),
     ("UPDATE users SET confirmed_at = confirmed_at + 1 WHERE id = 2", "users: id 2"),
+    ("UPDATE rooms SET used_at = 1", "rooms: space 4"),
+    ("UPDATE changes SET payload = 'x' WHERE space = 4 AND seq = 3", "changes: space 4, seq 3"),
     ("UPDATE projects SET slug = 'x'", "projects: id 4611686018427387904"),
     ("UPDATE memberships SET role = 'owner'", "memberships: project 4611686018427387904, user_id 3"),
     ("UPDATE invitations SET expires_at = expires_at + 1", "invitations: id 1"),

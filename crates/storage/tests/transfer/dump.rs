@@ -10,12 +10,13 @@ use tombolo_core::Digest;
 use crate::rig::Move;
 
 /// Tables with their columns, those of the space first where SQLite has none; and where it has it.
-const TABLES: [(&str, &str, &str); 25] = [
+const TABLES: [(&str, &str, &str); 26] = [
     ("generations", "ordinal, id, started_at", ""),
     ("users", "id, name, email, email_key, created_at, confirmed_at, disabled_at", ""),
     ("credentials", "id, user_id, name, purpose, prefix, hash, created_at, last_used_at, expires_at", ""),
     ("refusals", "user_id, device, record, kind, reason, at", ""),
     ("spaces", "id, owner, purpose, number, head_seq, head_time, generation, created_at", ""),
+    ("rooms", "space, owner, code_key, code, id, host, created_at, used_at", ""),
     ("projects", "id, purpose, name, description, slug, created_by, created_at, updated_at, deleted_at", ""),
     ("memberships", "project, user_id, role, invited_by, created_at", ""),
     ("invitations", "id, project, email, email_key, role, invited_by, status, created_at, expires_at, accepted_at", ""),

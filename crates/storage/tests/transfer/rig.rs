@@ -3,14 +3,19 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use tombolo_core::{Cursor, EmailAddress, Env, Name, ProjectId, Purpose, Role, Seq, SpaceNumber, UserId};
+use tombolo_core::versions::VersionsKept;
+use tombolo_core::{
+    Cursor, EmailAddress, Env, LeaseId, Name, NodeId, PeerName, ProjectId, Purpose, Role, RoomCode, RoomId, Seq,
+    SpaceNumber, UserId,
+};
 use tombolo_storage::postgres::Url;
 use tombolo_storage::sqlite::Sqlite;
 use tombolo_storage::transfer::{self, Event, Report, Step, TransferError};
 use tombolo_storage::{
-    Accounts, Added, Append, Appended, Effect, Entries, Flow, Guard, Identities as _, IdentityAdded, NewCredential,
-    NewIdentity, NewInvitation, NewProject, NewSignIn, Projects as _, Refused, SecretHash, SignIns as _, SignUp,
-    SpaceAddress, StoreError, Ticket, Username, Weight, Who,
+    Accounts, Added, Append, Appended, DocumentPut, DocumentStored, Effect, Entries, Flow, Guard, Identities as _,
+    IdentityAdded, IdleRooms, Lease, NewCredential, NewIdentity, NewInvitation, NewProject, NewRoom, NewSignIn,
+    Projects as _, Refused, Room, RoomAdded, Rooms, SecretHash, SignIns as _, SignUp, SpaceAddress, StoreError, Ticket,
+    Username, Weight, Who,
 };
 use tombolo_testkit::team::{ALL, entries, names};
 use tombolo_testkit::{
@@ -56,6 +61,7 @@ impl Move {
         let _all_new = append(&*sqlite, "before", ENTRIES);
         identities(&sqlite);
         append_under_rules(&*sqlite, "ruled before");
+        rooms(&*sqlite);
         Some(Self { disk, database, place, sqlite, peers, cursors })
     }
 
@@ -292,6 +298,61 @@ pub(crate) fn append_under_rules(store: &dyn Entries, name: &str) {
     let guard = Guard::Rules { space: RULED, user: ROOT, ruling };
     let append = Append { guard, entries, weights, is_same: Some(|a, b| a == b), now: TestEnv::START };
     wait(store.append(append)).unwrap().unwrap();
+}
+
+/// Versions of documents that [`rooms`] leaves.
+pub(crate) const VERSIONS: usize = 2;
+
+/// A room of eve: everything that tells it apart follows from `number`.
+pub(crate) fn room(number: u8) -> Room {
+    Room {
+        owner: UserId::new(2),
+        number: SpaceNumber::new(i64::MIN + i64::from(number)),
+        code: RoomCode::parse(&format!("Board-{number}")).unwrap(),
+        id: RoomId::make([number; 16]),
+        host: PeerName::parse("ผู้สร้าง", 64).unwrap(),
+        created_at: TestEnv::START,
+    }
+}
+
+pub(crate) fn add_room(store: &dyn Rooms, number: u8) -> Room {
+    let room = room(number);
+    let new = NewRoom { room: room.clone(), of_owner_max: 100 };
+    assert_eq!(wait(store.add_room(new)).unwrap(), RoomAdded::New);
+    room
+}
+
+/// Stores a document, of which as many versions are kept as are asked for.
+pub(crate) fn write(store: &dyn Rooms, number: u8, text: &str, newest: usize) -> DocumentStored {
+    let kept = VersionsKept { newest, minutes: 0, hours: 0, days: 0, bytes_max: u64::MAX };
+    let put =
+        DocumentPut { space: room(number).space(), text: text.to_owned(), after: None, kept, now: TestEnv::START };
+    wait(store.put_document(put)).unwrap()
+}
+
+/// Ends rooms that nobody has open and of which so many seconds have gone by since they were used.
+pub(crate) fn end_rooms(store: &dyn Rooms, secs: u64) -> u64 {
+    let now = TestEnv::START.plus(std::time::Duration::from_secs(1_000));
+    let since = Some(now.minus(std::time::Duration::from_secs(secs)));
+    wait(store.end_rooms(IdleRooms { empty_since: since, since, now, count_max: 100 })).unwrap()
+}
+
+/// Five rooms were made; of the document of the first, which somebody has open, [`VERSIONS`] stayed, and the second
+/// ended. The others have none.
+pub(crate) fn rooms(store: &dyn Rooms) {
+    (1..=5).for_each(|number| drop(add_room(store, number)));
+    let used_at = |number: u8, secs: u64| {
+        let at = TestEnv::START.plus(std::time::Duration::from_secs(secs));
+        wait(store.close_rooms(&[(room(number).space(), LeaseId::new(9), at)])).unwrap();
+    };
+    [1, 3, 4, 5].into_iter().for_each(|number| used_at(number, 100));
+    write(store, 2, "of a room that ends", 9);
+    (1..=4).for_each(|n| drop(write(store, 1, &format!("งาน {n}"), VERSIONS)));
+    assert_eq!(end_rooms(store, 1_000), 1);
+    let until = TestEnv::START.plus(std::time::Duration::from_secs(1_000));
+    let lease = Lease { id: LeaseId::new(1), node: NodeId::new(1), until };
+    let opened = wait(store.open_room(room(1).owner, &room(1).code, lease, TestEnv::START)).unwrap();
+    assert_eq!(opened.unwrap().document.unwrap().text, "งาน 4");
 }
 
 /// What a migration leaves in the schema.
