@@ -29,6 +29,7 @@ mod projects;
 mod rate_limits;
 mod remembered;
 mod replication;
+mod rooms;
 mod seats;
 mod sign_in;
 mod steady_clock;
@@ -51,6 +52,11 @@ pub use participants::{GivenTicket, Participants, PasswordUnfit, SetupToken, Set
 pub use projects::{InviteOutcome, Letter, Post, ProjectDraft, Projects};
 pub use rate_limits::{AddressClass, Counted, KeyClass, RateLimitOptions, RateLimits};
 pub use replication::{ExchangeRequest, Replication, ReplyBounds};
+pub use rooms::{
+    CloseReason, Connection, Entrant, JoinWish, Joined, NotConnected, Notice, Outlet, Parcel, ParcelKind, PeerInfo,
+    RENEW_EVERY, RoomCloses, RoomCodec, RoomCounts, RoomFound, RoomMade, RoomOptions, RoomWish, Rooms, SWEEP_EVERY,
+    Taken,
+};
 pub use seats::Seat;
 pub use sign_in::{
     AdmissionOptions, Admissions, CodeEntered, CodeStarted, Exchange, GrantedKey, KeyWish, LinkOpened, LinkToken,
@@ -61,6 +67,6 @@ pub use watchers::{WATCHERS_MAX, Watcher, Watchers};
 pub use tombolo_storage::{
     Action, Answer, Answered, Appended, CommitCounts, Credential, Delivery, Effect, Entry, Exchanged, Flow, Identity,
     IdentityAdded, IdentityChange, IdentityChanged, Invitation, InvitationStatus, LogEnd, Member, MemberAdded,
-    MemberChanged, NewEntry, NewIdentity, NewKey, PageBounds, Project, ProjectChange, Refused, Ruled, SecretHash,
+    MemberChanged, NewEntry, NewIdentity, NewKey, PageBounds, Project, ProjectChange, Refused, Room, Ruled, SecretHash,
     Spread, StoreError, Totals, Unfit, Username, Weight, Who, Write,
 };

@@ -63,6 +63,16 @@ impl<K: Copy + Eq + Hash> Windows<K> {
         Self { limit, span, keys_max, clock, state: Mutex::new(state) }
     }
 
+    /// How the next request of `key` would stand to the limit; nothing is counted.
+    pub(crate) fn standing(&self, key: K) -> Counted {
+        let now = self.clock.now();
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = state.by_key.get(&key).copied();
+        let is_shared = own.is_none() && !state.has_room(self.keys_max, now);
+        let mut window = own.unwrap_or(if is_shared { state.shared } else { Window::default() });
+        window.count(self.limit.get(), self.span, now)
+    }
+
     /// Takes back what was counted of `key` last: nothing came of it.
     pub(crate) fn take_back(&self, key: K) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,0 +1,16 @@
+//! Storing what rooms hold, holding their leases, and ending those that were left.
+
+mod leases;
+mod storing;
+
+use std::time::Duration;
+
+pub(super) use leases::Returned;
+pub(super) use storing::{Due, NOT_FOUND};
+
+/// How often leases are renewed.
+pub const RENEW_EVERY: Duration = Duration::from_secs(20);
+/// How long a lease is good for: three renewals may fail.
+pub(super) const LEASE_SPAN: Duration = Duration::from_secs(90);
+/// How often it is looked for rooms that were left. One that is kept for a second only goes soon after it.
+pub const SWEEP_EVERY: Duration = Duration::from_secs(5);

@@ -1,0 +1,108 @@
+//! Making what connections are sent.
+
+use std::fmt;
+use std::sync::{Arc, Weak};
+
+use bytes::Bytes;
+
+use super::codec::{Notice, RoomCodec};
+use super::counts::Tally;
+use super::options::RoomOptions;
+use super::outlet::{Parcel, ParcelKind};
+
+/// Makes what the connections of a node are sent, and knows how much of it may wait.
+pub(super) struct Printer {
+    codec: Arc<dyn RoomCodec>,
+    tally: Arc<Tally>,
+    /// Parcels that may wait for one connection.
+    pub(super) queue_count_max: usize,
+    /// Bytes of them.
+    pub(super) queue_bytes_max: usize,
+    /// Bytes of everything that waits, above which connections with much before them are given up.
+    pub(super) waiting_bytes_max: usize,
+}
+
+impl Printer {
+    /// One that writes as `codec` says.
+    #[must_use]
+    pub(super) fn new(codec: Arc<dyn RoomCodec>, options: &RoomOptions) -> Arc<Self> {
+        let RoomOptions { queue_count_max, queue_bytes_max, waiting_bytes_max, .. } = *options;
+        Arc::new(Self { codec, tally: Arc::default(), queue_count_max, queue_bytes_max, waiting_bytes_max })
+    }
+
+    /// The parcel that tells `notice`: written once, to be cloned for each that is told.
+    pub(super) fn parcel(&self, notice: Notice<'_>) -> Parcel {
+        let kind = if matches!(notice, Notice::Document(_)) { ParcelKind::Document } else { ParcelKind::Other };
+        self.pack(self.codec.encode(notice), kind)
+    }
+
+    /// The parcel that tells a peer what went wrong.
+    pub(super) fn error(&self, text: &str) -> Parcel {
+        self.parcel(Notice::Error(text))
+    }
+
+    /// How the protocol writes.
+    pub(super) fn codec(&self) -> &dyn RoomCodec {
+        &*self.codec
+    }
+
+    /// What is counted.
+    pub(super) fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    /// A document that is to be sent now, and to those who join later.
+    pub(super) fn sheet(&self, text: &str) -> Sheet {
+        Sheet { bytes: self.codec.encode(Notice::Document(text)), waiting: Weak::new() }
+    }
+
+    fn pack(&self, bytes: Bytes, kind: ParcelKind) -> Parcel {
+        let waiting = self.count(bytes.len());
+        Parcel::new(bytes, kind, waiting)
+    }
+
+    fn count(&self, bytes: usize) -> Arc<Waiting> {
+        self.tally.waits(bytes);
+        Arc::new(Waiting { bytes, tally: Arc::clone(&self.tally) })
+    }
+}
+
+/// A document as it goes over the wire, kept for those who join later.
+///
+/// What is kept does not wait for anybody: only parcels of it are counted, all together once.
+pub(super) struct Sheet {
+    bytes: Bytes,
+    waiting: Weak<Waiting>,
+}
+
+impl Sheet {
+    /// A parcel of it.
+    pub(super) fn parcel(&mut self, printer: &Printer) -> Parcel {
+        let waiting = self.waiting.upgrade().unwrap_or_else(|| printer.count(self.bytes.len()));
+        self.waiting = Arc::downgrade(&waiting);
+        Parcel::new(self.bytes.clone(), ParcelKind::Document, waiting)
+    }
+
+    /// Whether both say the same: a protocol writes one text in one way.
+    pub(super) fn says(&self, other: &Self) -> bool {
+        self.bytes == other.bytes
+    }
+}
+
+/// That a message waits for somebody. Shared by all its parcels, it is counted once, until the last is gone.
+pub(super) struct Waiting {
+    bytes: usize,
+    tally: Arc<Tally>,
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.tally.waits_no_more(self.bytes);
+    }
+}
+
+impl fmt::Debug for Waiting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Waiting").field("bytes", &self.bytes).finish_non_exhaustive()
+    }
+}
