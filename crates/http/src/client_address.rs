@@ -1,4 +1,4 @@
-//! Where a request comes from: the peer, or what a trusted proxy says.
+//! Where a request comes from, and how: the peer, or what a trusted proxy says.
 
 use std::net::IpAddr;
 
@@ -9,6 +9,18 @@ use crate::network::Network;
 /// The client's address, in a request's extensions.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ClientAddress(pub(crate) IpAddr);
+
+/// Stands in a request's extensions when the client speaks TLS, which a proxy ends: this server never does.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OverTls;
+
+/// Whether a trusted proxy says that its client came over TLS. Of several, the first is the one nearest to the client.
+pub(crate) fn is_over_tls(peer: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> bool {
+    let peer = peer.to_canonical();
+    let first = || headers.get("x-forwarded-proto")?.to_str().ok()?.split(',').next();
+    trusted.iter().any(|network| network.contains(peer))
+        && first().is_some_and(|scheme| scheme.trim().eq_ignore_ascii_case("https"))
+}
 
 /// The client's address: the peer's, or, while that is a trusted proxy, the right-most one that no trusted proxy wrote.
 pub(crate) fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> IpAddr {
@@ -68,5 +80,23 @@ mod tests {
         check("10.0.0.1", &["\u{c3}\u{a9}", "198.51.100.1, 10.0.0.2"], "198.51.100.1");
         check("10.0.0.1", &["198.51.100.1, \u{ff}, 10.0.0.2"], "10.0.0.2");
         check("10.0.0.1", &[], "10.0.0.1");
+    }
+
+    #[test]
+    fn only_a_trusted_proxy_says_that_a_client_came_over_tls() {
+        let trusted = [Network::parse("10.0.0.0/8").unwrap()];
+        let check = |peer: &str, proto: Option<&str>, expected: bool| {
+            let mut headers = HeaderMap::new();
+            if let Some(proto) = proto {
+                headers.insert("x-forwarded-proto", HeaderValue::from_str(proto).unwrap());
+            }
+            assert_eq!(is_over_tls(peer.parse().unwrap(), &headers, &trusted), expected, "{peer} {proto:?}");
+        };
+        check("10.0.0.1", Some("https"), true);
+        check("::ffff:10.0.0.1", Some("HTTPS , http"), true);
+        check("10.0.0.1", Some("http, https"), false);
+        check("10.0.0.1", Some("http"), false);
+        check("10.0.0.1", None, false);
+        check("203.0.113.9", Some("https"), false);
     }
 }

@@ -12,7 +12,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use crate::App;
+use crate::{App, protocols};
 
 /// The most origins that are listed: each request that names its origin is compared with them in turn.
 const ORIGINS_MAX: usize = 64;
@@ -23,6 +23,8 @@ const METHODS: &str = "GET,HEAD,POST,PUT,PATCH,DELETE,OPTIONS";
 /// What pages may send. A wildcard would not cover Authorization: it has to be named, and the others are with it.
 const REQUEST_HEADERS: &str =
     "authorization,x-api-key,content-type,content-encoding,accept,if-none-match,last-event-id";
+/// Likewise, where they may send anything.
+const ANY_REQUEST_HEADERS: &str = "*,authorization";
 /// What pages may read, beside what they always may.
 const RESPONSE_HEADERS: &str = "x-request-id,retry-after,etag,sync-cursor,allow,ratelimit-limit,ratelimit-remaining,ratelimit-reset,x-key-expires-at";
 /// How long a browser may remember what a preflight said, in seconds: a day.
@@ -105,7 +107,8 @@ fn origin(text: &str) -> Option<String> {
 
 /// Answers preflights, and says on every other answer which page may read it.
 pub(crate) async fn cors(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    let origins = &app.options.cors_origins;
+    let is_for_any = protocols::rooms::is_for_any_page(&app.options, request.uri().path());
+    let origins = if is_for_any { &CorsOrigins::Any } else { &app.options.cors_origins };
     let readable_by = origins.answer_to(request.headers().get(header::ORIGIN));
     // Before anything else: a preflight bears no credential.
     let is_preflight = request.method() == Method::OPTIONS;
@@ -117,17 +120,18 @@ pub(crate) async fn cors(State(app): State<Arc<App>>, request: Request, next: Ne
     let Some(readable_by) = readable_by else { return response };
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, readable_by);
     if is_preflight {
-        allow(headers);
+        allow(headers, is_for_any);
     } else {
         headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(RESPONSE_HEADERS));
     }
     response
 }
 
-/// Says in the answer to a preflight what the page may do.
-fn allow(headers: &mut HeaderMap) {
-    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(METHODS));
-    headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(REQUEST_HEADERS));
+/// Says in the answer to a preflight what the page may do, or that it may do anything.
+fn allow(headers: &mut HeaderMap, anything: bool) {
+    let (methods, sent) = if anything { ("*", ANY_REQUEST_HEADERS) } else { (METHODS, REQUEST_HEADERS) };
+    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(methods));
+    headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(sent));
     headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static(PREFLIGHT_AGE_SECS));
 }
 

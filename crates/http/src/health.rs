@@ -18,6 +18,8 @@ use crate::problem::Problem;
 
 /// How long what the store says of itself is good for: to count it walks all spaces, and anybody may ask.
 const TOTALS_AGE: Duration = Duration::from_secs(5);
+/// How long the store may take to count rooms: whoever asks whether the process is alive does not wait for the store.
+const ROOMS_MAX: Duration = Duration::from_secs(1);
 /// How long the store may take to count itself. Prometheus gives up after ten seconds, and the other numbers matter most
 /// when the store does not answer.
 const TOTALS_MAX: Duration = Duration::from_secs(2);
@@ -91,6 +93,8 @@ pub(crate) const OPENAPI: Part = Part {
                 always("status", Schema::OneOf(&["ok"])),
                 always("version", Schema::Text),
                 always("server", Schema::OneOf(&["tombolo"])),
+                maybe("rooms", Schema::COUNT),
+                maybe("timestamp", Schema::Time),
             ]),
         ),
         (
@@ -123,12 +127,39 @@ const READ: Operation = Operation {
     answers: &[],
 };
 
-/// The process answers. The fields are those that Tickit's own server gives, with our version.
-async fn health() -> Response {
-    let body = serde_json::json!({
-        "service": "tickit-sync", "status": "ok", "version": env!("CARGO_PKG_VERSION"), "server": "tombolo"
-    });
-    ([(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
+/// The process answers. The fields are those that Tickit's own server gives, with our version; where rooms are served,
+/// also those of their server, as far as they are known.
+async fn health(State(app): State<Arc<App>>) -> Response {
+    #[derive(Serialize)]
+    struct Answer {
+        service: &'static str,
+        status: &'static str,
+        version: &'static str,
+        server: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        rooms: Option<u64>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        timestamp: Option<String>,
+    }
+    let (service, status, version, server) = ("tickit-sync", "ok", env!("CARGO_PKG_VERSION"), "tombolo");
+    let timestamp = app.options.rooms.then(|| app.env.now().to_string());
+    let rooms = room_count(&app).await;
+    json(StatusCode::OK, &Answer { service, status, version, server, rooms, timestamp })
+}
+
+/// How many rooms there are, as the store last said: it is asked at most once a second. `None` before its first answer,
+/// and where no rooms are served.
+async fn room_count(app: &App) -> Option<u64> {
+    if !app.options.rooms {
+        return None;
+    }
+    let metrics = app.metrics.rooms();
+    if metrics.is_to_be_counted(app.env.now())
+        && let Ok(Ok(count)) = timeout(ROOMS_MAX, app.rooms.count(None)).await
+    {
+        metrics.note_count(count);
+    }
+    metrics.count()
 }
 
 /// The store takes writes.
@@ -177,7 +208,8 @@ async fn metrics(State(app): State<Arc<App>>) -> Response {
     {
         app.metrics.note_totals(now, totals);
     }
-    let text = app.metrics.text(now, app.replication.commits());
+    room_count(&app).await;
+    let text = app.metrics.text(now, app.replication.commits(), &app.rooms.counts());
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }
 

@@ -25,26 +25,32 @@ mod protocols;
 mod request_id;
 mod router;
 mod shape;
+mod takeover;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use tokio::sync::watch;
-use tombolo_core::{Env, Secret};
+use tombolo_core::{Env, Secret, UserId};
 use tombolo_service::{
-    Admissions, Events, Feeds, Journal, Keyring, Keys, Participants, Projects, RateLimits, Replication,
+    Admissions, Events, Feeds, Journal, Keyring, Keys, Participants, Projects, RateLimits, Replication, Rooms,
 };
 
 pub use cors::{CorsOrigins, CorsOriginsError};
 pub use metrics::{LimitClass, MailFate, Metrics, SignInStep, Taken, Volume};
 pub use network::{Network, NetworkError};
 pub use openapi::openapi;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub use protocols::rooms::fuzz_room_socket;
+pub use protocols::rooms::{Arriving, room_codec};
 pub use protocols::simple_sync::{
     Explained, ListRuleShown, RuleShown, explain, is_simple_sync_ruling, simple_sync_codec,
 };
 pub use protocols::td::{APPROVE_PATH, invitation_letter};
 pub use protocols::tickit::TickitPolicy;
 pub use router::{router, routes};
+pub use takeover::{Afterwards, Takeover};
 
 /// What the routes need.
 pub struct App {
@@ -64,6 +70,10 @@ pub struct App {
     pub events: Events,
     /// Who takes part in it.
     pub participants: Participants,
+    /// Rooms, and who is in them.
+    pub rooms: Arc<Rooms>,
+    /// What arrives on their sockets.
+    pub arriving: Arriving,
     /// Becomes true when the server is ending: what stays connected ends then.
     pub stopping: watch::Receiver<bool>,
     /// How often they may ask.
@@ -93,6 +103,10 @@ pub struct Options {
     pub simple_sync_strict: bool,
     /// What signs its sessions, if its owner said so; else the server's own secret.
     pub jwt_secret: Option<Secret>,
+    /// Whether rooms are served.
+    pub rooms: bool,
+    /// Whose rooms everybody reaches without a key; `None` where it takes one.
+    pub rooms_open_to: Option<UserId>,
     /// Where devices reach the server, if its owner said so.
     pub public_url: Option<String>,
     /// A path that a proxy passes on in front of every route, such as `/sync`; without one, `/tickit` alone is taken.
@@ -112,6 +126,8 @@ impl Default for Options {
             simple_sync: true,
             simple_sync_strict: false,
             jwt_secret: None,
+            rooms: true,
+            rooms_open_to: None,
             public_url: None,
             path_prefix: None,
             trusted_proxies: Vec::new(),

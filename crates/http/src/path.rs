@@ -6,6 +6,10 @@ use axum::http::uri::PathAndQuery;
 /// The prefix that is always taken: people put the app's name into the URL.
 const APP_PREFIX: &str = "/tickit";
 
+/// How a path begins in which a key stands, which is never taken for a prefix: whatever a proxy stripped before, the
+/// key is not lost.
+const KEY_START: &str = "/k/rk_";
+
 /// Folds doubled slashes, drops one at the end, and strips `/tickit` or the configured prefix. Never a redirect: those
 /// lose the body of a POST.
 pub(crate) fn normalise(uri: &Uri, prefix: Option<&str>) -> Option<Uri> {
@@ -17,6 +21,9 @@ pub(crate) fn normalise(uri: &Uri, prefix: Option<&str>) -> Option<Uri> {
     }
     let mut rest = folded.as_str();
     for prefix in prefix.into_iter().chain([APP_PREFIX]) {
+        if rest.starts_with(KEY_START) {
+            break;
+        }
         rest = rest.strip_prefix(prefix.trim_end_matches('/')).filter(|rest| rest.starts_with('/')).unwrap_or(rest);
     }
     let rest = if rest.is_empty() { "/" } else { rest };
@@ -46,6 +53,12 @@ mod tests {
         check("/tickit//health?x=1", None, "/health?x=1");
         check("/sync/api/v1/sync", Some("/sync"), "/api/v1/sync");
         check("/sync/tickit/api/v1/sync", Some("/sync/"), "/api/v1/sync");
+        check("/k/rk_a/ws", None, "/k/rk_a/ws");
+        check("//sync//k//rk_a//api/rooms/", Some("/sync"), "/k/rk_a/api/rooms");
+        check("/tickit/k/rk_a/", None, "/k/rk_a");
+        check("/k/k/rk_a/ws", Some("/k"), "/k/rk_a/ws");
+        check("/k/rk_a/ws", Some("/k"), "/k/rk_a/ws");
+        check("/k/health", Some("/k"), "/health");
         check("/tickitly/api", None, "/tickitly/api");
         check("/tickit", None, "/tickit");
         check("/", None, "/");

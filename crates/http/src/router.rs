@@ -16,7 +16,7 @@ use tower::timeout::TimeoutLayer;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::decompression::RequestDecompressionLayer;
 
-use crate::client_address::{ClientAddress, client_address};
+use crate::client_address::{ClientAddress, OverTls, client_address, is_over_tls};
 use crate::compression::compression;
 use crate::cors::cors;
 use crate::problem::Problem;
@@ -59,7 +59,11 @@ pub fn routes(app: &Arc<App>) -> Router<Arc<App>> {
     }
     if app.options.simple_sync {
         let own_shape = from_fn(protocols::simple_sync::in_own_shape);
-        routes = routes.merge(protocols::simple_sync::routes(app).layer(inner).layer(own_shape));
+        routes = routes.merge(protocols::simple_sync::routes(app).layer(inner.clone()).layer(own_shape));
+    }
+    if app.options.rooms {
+        routes =
+            routes.merge(protocols::rooms::routes(app).layer(inner).layer(from_fn(protocols::rooms::in_own_shape)));
     }
     routes
 }
@@ -70,6 +74,9 @@ async fn prepare(State(app): State<Arc<App>>, mut request: Request, next: Next) 
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map_or(NO_ADDRESS, |ConnectInfo(peer)| peer.ip());
     let address = client_address(peer, request.headers(), &app.options.trusted_proxies);
     request.extensions_mut().insert(ClientAddress(address));
+    if is_over_tls(peer, request.headers(), &app.options.trusted_proxies) {
+        request.extensions_mut().insert(OverTls);
+    }
     request.extensions_mut().insert(id.clone());
     if let Some(uri) = path::normalise(request.uri(), app.options.path_prefix.as_deref()) {
         *request.uri_mut() = uri;

@@ -2,59 +2,26 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed, which is what it is for")]
 
+mod served;
+
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::Value;
-use tokio::sync::watch;
-use tombolo_core::{Env, Purpose};
-use tombolo_http::{APPROVE_PATH, App, Metrics, Options, openapi, routes, simple_sync_codec};
-use tombolo_service::{
-    AccessChanges, AdmissionOptions, Admissions, Events, Feeds, Journal, Keyring, Keys, Outbox, Participants, Post,
-    Projects, RateLimitOptions, RateLimits, Replication, Watchers,
-};
-use tombolo_storage::Store;
+use tombolo_core::UserId;
+use tombolo_http::{Options, openapi, routes};
 use tombolo_storage::memory::Memory;
 use tombolo_testkit::TestEnv;
+
+use self::served::app;
 
 /// The methods of a route, as axum writes them down; HEAD goes with GET, and OPTIONS is answered before any route.
 const METHODS: [&str; 5] = ["delete", "get", "patch", "post", "put"];
 
-/// What the routes need, of a server on which nothing ever happened.
-fn app(options: Options) -> Arc<App> {
-    let store: Arc<dyn Store> = Arc::new(Memory::new());
-    let env: Arc<dyn Env> = Arc::new(TestEnv::new(1));
-    let keyring = Arc::new(Keyring::new(store.clone(), env.clone()));
-    let (changes, watchers) = (Arc::new(AccessChanges::default()), Arc::new(Watchers::new(store.clone())));
-    let base_url = "http://localhost:3030".to_owned();
-    let post = Post { outbox: Outbox::closed(), base_url: base_url.clone(), letter: |_| String::new() };
-    let admission =
-        AdmissionOptions { base_url, approve_path: APPROVE_PATH, allow_signup: false, web_callback_url: None };
-    let codec = simple_sync_codec();
-    let events =
-        Events::new(store.clone(), env.clone(), keyring.clone(), watchers.clone(), changes.clone(), codec, 1 << 20);
-    Arc::new(App {
-        events,
-        participants: Participants::new(store.clone(), env.clone(), keyring.clone(), Purpose::SimpleSync),
-        replication: Replication::new(store.clone(), env.clone()),
-        projects: Projects::new(store.clone(), env.clone(), changes.clone(), post),
-        journal: Journal::new(store.clone(), env.clone()),
-        keys: Keys::new(store.clone(), keyring.clone(), changes.clone()),
-        feeds: Feeds::new(store.clone(), env.clone(), watchers, changes),
-        stopping: watch::channel(false).1,
-        rate_limits: RateLimits::new(RateLimitOptions::default(), env.clone()),
-        metrics: Arc::new(Metrics::new(env.now())),
-        admissions: Arc::new(Admissions::new(store, env.clone(), Outbox::closed(), admission)),
-        keyring,
-        env,
-        options,
-    })
-}
-
 /// What is registered, such as `get /health`, read from what axum writes down of a router: it has no other way to ask.
 fn registered(options: &Options) -> BTreeSet<String> {
-    let text = format!("{:?}", routes(&app(options.clone())));
+    let text = format!("{:?}", routes(&app(Arc::new(Memory::new()), Arc::new(TestEnv::new(1)), options.clone())));
     let (routes, paths) = text.split_once("node: Node { paths: {").unwrap();
     let mut found = BTreeSet::new();
     for route in routes.split("RouteId(").skip(1) {
@@ -86,7 +53,11 @@ fn settings() -> Vec<Options> {
     let both = [true, false];
     let switched =
         |tickit| both.map(|td| both.map(|simple_sync| Options { tickit, td, simple_sync, ..Options::default() }));
-    both.map(switched).into_iter().flatten().flatten().collect()
+    let of_rooms = |options: &Options| {
+        let open = Options { rooms_open_to: Some(UserId::new(1)), ..options.clone() };
+        [options.clone(), open, Options { rooms: false, ..options.clone() }]
+    };
+    both.map(switched).as_flattened().as_flattened().iter().flat_map(of_rooms).collect()
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::fmt;
 use axum::extract::MatchedPath;
 use axum::http::Method;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
+use tombolo_service::CloseReason;
 
 /// A step of a sign-in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +48,8 @@ pub enum LimitClass {
     Stream,
     /// Too many invitations mailed of a user, or to an address.
     Invitation,
+    /// Too many rooms made, or looked for by wrong codes, of an address.
+    Room,
     /// Too many wrong keys of an address.
     WrongKey,
 }
@@ -82,6 +85,16 @@ pub(super) struct FateLabels {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct ClassLabels {
     pub(super) class: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct DirectionLabels {
+    pub(super) direction: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct ReasonLabels {
+    reason: &'static str,
 }
 
 /// A route as the router knows it, or none: never the path that was asked for.
@@ -165,9 +178,28 @@ impl LimitClass {
             Self::Other => "other",
             Self::Stream => "stream",
             Self::Invitation => "invitation",
+            Self::Room => "room",
             Self::WrongKey => "wrong_key",
         };
         ClassLabels { class }
+    }
+}
+
+impl ReasonLabels {
+    pub(super) const fn of(reason: CloseReason) -> Self {
+        let reason = match reason {
+            CloseReason::Left => "left",
+            CloseReason::Revoked => "revoked",
+            CloseReason::Limited => "limited",
+            CloseReason::Protocol => "protocol",
+            CloseReason::NotText => "not_text",
+            CloseReason::TooBig => "too_big",
+            CloseReason::TooSlow => "too_slow",
+            CloseReason::Gone => "gone",
+            CloseReason::Busy => "busy",
+            CloseReason::Stopping => "stopping",
+        };
+        Self { reason }
     }
 }
 

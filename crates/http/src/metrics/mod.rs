@@ -3,6 +3,7 @@
 
 mod copied;
 mod labels;
+mod rooms;
 mod text;
 
 use std::sync::atomic::AtomicU64;
@@ -17,12 +18,13 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry};
 use tombolo_core::{Purpose, ServerTime};
-use tombolo_service::{CommitCounts, Totals};
+use tombolo_service::{CommitCounts, RoomCounts, Totals};
 
 use self::copied::Copied;
 use self::labels::{ClassLabels, FateLabels, ProtocolLabels, RequestLabels, RouteLabels, StepLabels};
 pub use self::labels::{LimitClass, MailFate, SignInStep};
 pub(crate) use self::labels::{Route, method_name};
+use self::rooms::RoomMetrics;
 use self::text::classic;
 
 /// From half a millisecond, below which nobody waits, to the longest that a request may take.
@@ -74,6 +76,7 @@ pub struct Metrics {
     commit_seconds: Copied,
     commit_jobs: Copied,
     jobs_waiting: Gauge,
+    rooms: RoomMetrics,
     spaces: Gauge,
     changes: Gauge,
     uptime: Gauge<f64, AtomicU64>,
@@ -109,6 +112,7 @@ impl Metrics {
             commit_seconds: Copied::new(1e6),
             commit_jobs: Copied::new(1.0),
             jobs_waiting: Gauge::default(),
+            rooms: RoomMetrics::default(),
             spaces: Gauge::default(),
             changes: Gauge::default(),
             uptime: Gauge::default(),
@@ -141,6 +145,7 @@ impl Metrics {
         add("commit_waiting_jobs", "Requests that wait for a commit", &self.jobs_waiting);
         add("stored_spaces", "Spaces in the database", &self.spaces);
         add("stored_changes", "Changes of all logs in the database", &self.changes);
+        self.rooms.register(&mut add);
         add("sign_ins", "Steps of sign-ins", &self.sign_ins);
         add("mails", "Mails by what became of them", &self.mails);
         add("rate_limited_requests", "Requests answered with 429, by the limit", &self.limited);
@@ -155,8 +160,8 @@ impl Metrics {
         for fate in [MailFate::Sent, MailFate::Failed, MailFate::Dropped] {
             drop(self.mails.get_or_create(&fate.labels()));
         }
-        use LimitClass::{Auth, Invitation, Other, Poll, Pull, Push, Stream, WrongKey};
-        for class in [Auth, Poll, Push, Pull, Other, Stream, Invitation, WrongKey] {
+        use LimitClass::{Auth, Invitation, Other, Poll, Pull, Push, Room, Stream, WrongKey};
+        for class in [Auth, Poll, Push, Pull, Other, Stream, Invitation, Room, WrongKey] {
             drop(self.limited.get_or_create(&class.labels()));
         }
     }
@@ -236,8 +241,14 @@ impl Metrics {
         self.changes.set(signed(totals.changes));
     }
 
+    /// What is counted of rooms.
+    pub(crate) const fn rooms(&self) -> &RoomMetrics {
+        &self.rooms
+    }
+
     /// All of it, in Prometheus' text format 0.0.4.
-    pub(crate) fn text(&self, now: ServerTime, commits: CommitCounts) -> String {
+    pub(crate) fn text(&self, now: ServerTime, commits: CommitCounts, rooms: &RoomCounts) -> String {
+        self.rooms.show(rooms);
         self.uptime.set(self.uptime(now).as_secs_f64());
         self.commit_seconds.set(commits.micros);
         self.commit_jobs.set(commits.jobs);
@@ -292,14 +303,14 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
-    use tombolo_service::Spread;
+    use tombolo_service::{CloseReason, Spread};
 
     use super::*;
 
     const START: ServerTime = ServerTime::from_micros(1_800_000_000_000_000);
 
     fn text(metrics: &Metrics) -> String {
-        metrics.text(START.plus(Duration::from_millis(1_500)), CommitCounts::default())
+        metrics.text(START.plus(Duration::from_millis(1_500)), CommitCounts::default(), &RoomCounts::default())
     }
 
     /// The value of a sample, by its name with its labels.
@@ -378,7 +389,7 @@ mod tests {
         let metrics = Metrics::new(START);
         let micros = Spread { buckets: vec![(100, 1), (1_000, 2)], above: 1, sum: 2_500_000 };
         let jobs = Spread { buckets: vec![(1, 3)], above: 1, sum: 12 };
-        let text = metrics.text(START, CommitCounts { micros, jobs, jobs_waiting: 5 });
+        let text = metrics.text(START, CommitCounts { micros, jobs, jobs_waiting: 5 }, &RoomCounts::default());
         let check = |name: &str, expected: f64| assert_eq!(sample(&text, name), expected, "{name}");
         check("tombolo_commit_duration_seconds_bucket{le=\"0.0001\"}", 1.0);
         check("tombolo_commit_duration_seconds_bucket{le=\"0.001\"}", 3.0);
@@ -387,6 +398,35 @@ mod tests {
         check("tombolo_commit_duration_seconds_sum", 2.5);
         check("tombolo_commit_size_jobs_sum", 12.0);
         check("tombolo_commit_waiting_jobs", 5.0);
+    }
+
+    #[test]
+    fn what_the_service_counts_of_rooms_is_shown() {
+        let metrics = Metrics::new(START);
+        metrics.rooms().note_count(12);
+        let closes = vec![(CloseReason::TooSlow, 2), (CloseReason::Left, 7), (CloseReason::Protocol, 4)];
+        let counts = RoomCounts { live: 1, peers: 3, received: 40, sent: 500, queue_bytes: 6_000, closes };
+        let texts =
+            [&RoomCounts::default(), &counts].map(|counts| metrics.text(START, CommitCounts::default(), counts));
+        for (name, before, after) in [
+            ("tombolo_rooms", 12.0, 12.0),
+            ("tombolo_room_peers", 0.0, 3.0),
+            ("tombolo_room_frames_total{direction=\"received\"}", 0.0, 40.0),
+            ("tombolo_room_frames_total{direction=\"sent\"}", 0.0, 500.0),
+            ("tombolo_room_queue_bytes", 0.0, 6_000.0),
+            ("tombolo_room_closes_total{reason=\"left\"}", 0.0, 7.0),
+            ("tombolo_room_closes_total{reason=\"revoked\"}", 0.0, 0.0),
+            ("tombolo_room_closes_total{reason=\"limited\"}", 0.0, 0.0),
+            ("tombolo_room_closes_total{reason=\"protocol\"}", 0.0, 4.0),
+            ("tombolo_room_closes_total{reason=\"not_text\"}", 0.0, 0.0),
+            ("tombolo_room_closes_total{reason=\"too_big\"}", 0.0, 0.0),
+            ("tombolo_room_closes_total{reason=\"too_slow\"}", 0.0, 2.0),
+            ("tombolo_room_closes_total{reason=\"gone\"}", 0.0, 0.0),
+            ("tombolo_room_closes_total{reason=\"busy\"}", 0.0, 0.0),
+            ("tombolo_room_closes_total{reason=\"stopping\"}", 0.0, 0.0),
+        ] {
+            assert_eq!([sample(&texts[0], name), sample(&texts[1], name)], [before, after], "{name}");
+        }
     }
 
     #[test]

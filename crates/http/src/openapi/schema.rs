@@ -27,6 +27,10 @@ pub(crate) enum Schema {
     Number,
     /// True or false.
     Flag,
+    /// True.
+    True,
+    /// False.
+    False,
     /// A list.
     List(&'static Schema),
     /// A list with so many items at least and at most.
@@ -76,6 +80,8 @@ impl Schema {
             Self::OneOf(texts) => json!({ "type": "string", "enum": texts }),
             Self::Whole(least, most) => json!({ "type": "integer", "minimum": least, "maximum": most }),
             Self::Number => json!({ "type": "number" }),
+            Self::True => json!({ "const": true }),
+            Self::False => json!({ "const": false }),
             Self::Flag => json!({ "type": "boolean" }),
             Self::List(items) => json!({ "type": "array", "items": items.render() }),
             Self::Bounded(items, least, most) => {

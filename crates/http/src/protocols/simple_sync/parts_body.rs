@@ -96,7 +96,7 @@ mod tests {
         for _ in 0..2 {
             assert!(matches!(Pin::new(&mut body).poll_frame(&mut context), Poll::Ready(None)));
         }
-        let text = metrics.text(ServerTime::from_micros(0), tombolo_service::CommitCounts::default());
+        let text = metrics.text(ServerTime::from_micros(0), Default::default(), &Default::default());
         assert!(text.contains("tombolo_pull_size_bytes_sum{protocol=\"simple-sync\"} 5"), "{text}");
         assert!(text.contains("tombolo_pull_size_events_sum{protocol=\"simple-sync\"} 2"), "{text}");
     }
