@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::Overrides;
 
@@ -60,6 +60,11 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: ProjectCommand,
     },
+    /// Lists rooms, and shows and restores what their documents said before
+    Room {
+        #[command(subcommand)]
+        command: RoomCommand,
+    },
     /// Shows the rules of simple-sync, and explains what they decide
     Acl {
         #[command(subcommand)]
@@ -89,6 +94,20 @@ pub(crate) struct ServeArgs {
     /// The origin of web pages that may use the server, with its scheme; may be given several times, * for any
     #[arg(long, value_name = "URL")]
     pub(crate) cors_origin: Vec<String>,
+    /// Who reaches rooms: whoever has a key, everybody, or nobody [default: as configured, else key]
+    #[arg(long, value_name = "key|open|off")]
+    pub(crate) rooms: Option<RoomsFlag>,
+}
+
+/// Who reaches rooms.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum RoomsFlag {
+    /// Whoever has a key.
+    Key,
+    /// Everybody who reaches the server.
+    Open,
+    /// Nobody: they are not served.
+    Off,
 }
 
 /// What to move.
@@ -113,7 +132,7 @@ pub(crate) struct TokenArgs {
     /// Makes a token of this name, for one device
     #[arg(long)]
     pub(crate) name: Option<String>,
-    /// Prints nothing but the new token, for scripts
+    /// Prints nothing but the new token, for scripts; for rooms, nothing but the URL with it
     #[arg(long, requires = "making", conflicts_with = "json")]
     pub(crate) quiet: bool,
     /// Lists the tokens, of all users unless --user is given
@@ -125,7 +144,7 @@ pub(crate) struct TokenArgs {
     /// Whose it is [default: owner]
     #[arg(long)]
     pub(crate) user: Option<String>,
-    /// Makes a token that opens this protocol: tickit, td or simple-sync [default: tickit]; without --name it gets one
+    /// Makes a token that opens this protocol: tickit, td, simple-sync or rooms [default: tickit]; without --name it gets one
     #[arg(long = "for", value_name = "PROTOCOL")]
     pub(crate) purpose: Option<String>,
     /// Days until it ends [default: 365 for td, else it does not end]
@@ -211,6 +230,49 @@ pub(crate) enum ProjectCommand {
     },
 }
 
+/// What to do with rooms.
+#[derive(Debug, Subcommand)]
+pub(crate) enum RoomCommand {
+    /// Lists the rooms of a user
+    List {
+        #[command(flatten)]
+        whose: Whose,
+    },
+    /// Lists the versions of a room's document that are kept, newest first
+    History {
+        /// The room's code
+        code: String,
+        #[command(flatten)]
+        whose: Whose,
+    },
+    /// Writes a room's document to standard output, as it is
+    Show {
+        /// The room's code
+        code: String,
+        /// The version's number, as the history shows it [default: the newest]
+        version: Option<String>,
+        #[command(flatten)]
+        whose: Whose,
+    },
+    /// Makes what a version says the document again: as a new version, which whoever is in the room is sent at once
+    Restore {
+        /// The room's code
+        code: String,
+        /// The version's number, as the history shows it
+        version: String,
+        #[command(flatten)]
+        whose: Whose,
+    },
+}
+
+/// Whose rooms are meant.
+#[derive(Debug, Args)]
+pub(crate) struct Whose {
+    /// Whose it is [default: owner]
+    #[arg(long)]
+    pub(crate) user: Option<String>,
+}
+
 impl Global {
     /// What the command line says of the configuration, the flags of `serve` included where it is that command.
     pub(crate) fn overrides(&self, serve: Option<&ServeArgs>) -> Overrides {
@@ -220,10 +282,23 @@ impl Global {
         let listen = serve.and_then(|serve| list(&serve.listen)).map(|listen| ("--listen", "listen", listen));
         let origins = serve.and_then(|serve| list(&serve.cors_origin));
         let origins = origins.map(|origins| ("--cors-origin", "cors.origins", origins));
+        let rooms = serve.and_then(|serve| serve.rooms).map_or(&[][..], RoomsFlag::keys);
+        let rooms = rooms.iter().map(|(key, value)| ("--rooms", *key, (*value).to_owned()));
         Overrides {
             file: self.config.clone(),
             set: self.set.clone(),
-            flags: data.chain(database).chain(listen).chain(origins).collect(),
+            flags: data.chain(database).chain(listen).chain(origins).chain(rooms).collect(),
+        }
+    }
+}
+
+impl RoomsFlag {
+    /// What it says of the configuration.
+    const fn keys(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Key => &[("protocols.rooms", "true"), ("rooms.access", "key")],
+            Self::Open => &[("protocols.rooms", "true"), ("rooms.access", "open")],
+            Self::Off => &[("protocols.rooms", "false")],
         }
     }
 }
@@ -247,5 +322,21 @@ mod tests {
         let both = ("--cors-origin", "cors.origins", "https://a.example,https://b.example".to_owned());
         assert_eq!(cli.global.overrides(Some(args)).flags, [both]);
         assert_eq!(cli.global.overrides(None).flags, []);
+    }
+
+    #[test]
+    fn who_reaches_rooms_is_one_flag_over_two_keys() {
+        let check = |flag: &str, expected: &[(&str, &str)]| {
+            let cli = Cli::parse_from(["tombolo", "serve", "--rooms", flag]);
+            let Command::Serve(args) = &cli.command else { panic!("it is serve") };
+            let said = cli.global.overrides(Some(args)).flags;
+            let said: Vec<_> = said.iter().map(|(flag, key, value)| (*flag, *key, value.as_str())).collect();
+            let expected: Vec<_> = expected.iter().map(|(key, value)| ("--rooms", *key, *value)).collect();
+            assert_eq!(said, expected);
+        };
+        check("key", &[("protocols.rooms", "true"), ("rooms.access", "key")]);
+        check("open", &[("protocols.rooms", "true"), ("rooms.access", "open")]);
+        check("off", &[("protocols.rooms", "false")]);
+        assert!(Cli::try_parse_from(["tombolo", "serve", "--rooms", "on"]).is_err());
     }
 }

@@ -21,11 +21,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Sleep, sleep};
+use tombolo_http::Takeover;
 use tower::ServiceExt as _;
 
-/// Connections of all listeners together, some 20 KB each while they are idle: as many as there are tokens remembered.
-/// Beyond it new ones wait in the kernel's queue until another ends.
-pub(crate) const CONNECTIONS_MAX: usize = 10_000;
+/// Connections of all listeners together: some 20 KB each while they are idle, and half of that for one that is in a
+/// room. Four full rooms and as many connections again. Beyond it new ones wait in the kernel's queue until another ends.
+pub(crate) const CONNECTIONS_MAX: usize = 20_000;
 /// How long the head of a request may take, from its first byte on, and that of the first one from the connection on:
 /// a few kilobytes, also over a bad line.
 const HEAD_MAX: Duration = Duration::from_secs(15);
@@ -93,9 +94,31 @@ async fn take(listener: &TcpListener, places: &Arc<Semaphore>) -> (Place, TcpStr
     }
 }
 
-/// Answers the requests of one connection. When it is time to stop, an idle one ends, and another one after the request
-/// that is under way.
+/// Answers the requests of one connection, and then does with it what one of them left to be done. When it is time to
+/// stop, an idle one ends, and another one after the request that is under way.
 async fn converse<S>(stream: S, router: Router, peer: SocketAddr, stopping: watch::Receiver<bool>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let takeover = Takeover::default();
+    // On the heap, and gone when it has ended: what comes afterwards may go on for days, and needs nothing of it.
+    let ended = Box::pin(speak_http(stream, router, peer, takeover.clone(), stopping)).await;
+    match (ended, takeover.take()) {
+        (Ok(()), Some(afterwards)) => afterwards.await,
+        (Ok(()), None) => {}
+        // What was left is dropped: the connection never became another one.
+        (Err(error), _) => tracing::debug!(%error, "a connection broke"),
+    }
+}
+
+/// Answers the requests of one connection.
+async fn speak_http<S>(
+    stream: S,
+    router: Router,
+    peer: SocketAddr,
+    takeover: Takeover,
+    stopping: watch::Receiver<bool>,
+) -> hyper::Result<()>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -103,21 +126,19 @@ where
     let stream = Patient { stream, heard: Arc::clone(&heard), stalled: None };
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
+        request.extensions_mut().insert(takeover.clone());
         router.clone().oneshot(request)
     });
     let mut http = http1::Builder::new();
     // The timer waits for the head of the first request, and then for as long as that of the next one has not begun.
     http.timer(HeadTimer { heard, is_first: AtomicBool::new(true) }).header_read_timeout(IDLE_MAX);
     let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service).with_upgrades());
-    let ended = tokio::select! {
+    tokio::select! {
         ended = connection.as_mut() => ended,
         () = stopped(stopping) => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "a connection broke");
     }
 }
 
@@ -227,19 +248,23 @@ impl Future for HeadWait {
 mod tests {
     use axum::routing::get;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+    use tokio::task::yield_now;
     use tokio::time::{Instant, timeout};
 
     use super::*;
 
-    /// The two ends of what `/small` and `/large` are asked through, and who says when to stop.
-    fn connect() -> (DuplexStream, watch::Sender<bool>, tokio::task::JoinHandle<()>) {
+    fn router() -> Router {
         let large = || async { "x".repeat(1 << 20) };
-        let router = Router::new().route("/small", get(|| async { "Milk" })).route("/large", get(large));
+        Router::new().route("/small", get(|| async { "Milk" })).route("/large", get(large)).route("/greet", get(greet))
+    }
+
+    /// The two ends of what these are asked through, and who says when to stop.
+    fn connect() -> (DuplexStream, watch::Sender<bool>, tokio::task::JoinHandle<()>) {
         let (client, server) = duplex(16 << 10);
         let (stop, stopping) = watch::channel(false);
         let peer = SocketAddr::from(([127, 0, 0, 1], 1));
         let mut tasks = JoinSet::new();
-        tasks.spawn(converse(server, router, peer, stopping));
+        tasks.spawn(converse(server, router(), peer, stopping));
         #[expect(clippy::disallowed_methods, reason = "the test ends with it")]
         let ended = tokio::spawn(async move { while tasks.join_next().await.is_some() {} });
         (client, stop, ended)
@@ -314,5 +339,65 @@ mod tests {
         ask_for_small(&mut client).await;
         stop.send_replace(true);
         assert!(closed_after(client).await < Duration::from_secs(1));
+    }
+
+    /// Upgrades to a connection that greets, and then lasts until the client has gone.
+    async fn greet(mut request: axum::extract::Request) -> axum::http::Response<axum::body::Body> {
+        let upgraded = hyper::upgrade::on(&mut request);
+        let takeover: Takeover = request.extensions_mut().remove().unwrap();
+        takeover.leave(Box::pin(async move {
+            let mut io = TokioIo::new(upgraded.await.unwrap());
+            // Many small frames can go out in one write.
+            assert!(io.is_write_vectored());
+            io.write_all(b"Hello").await.unwrap();
+            let _ = io.read_to_end(&mut Vec::new()).await;
+        }));
+        let response = axum::http::Response::builder().status(101).header("connection", "upgrade");
+        response.header("upgrade", "greeting").body(axum::body::Body::empty()).unwrap()
+    }
+
+    /// Upgrades, and reads up to the greeting.
+    async fn be_greeted<S: AsyncRead + AsyncWrite + Unpin>(client: &mut S) {
+        client
+            .write_all(b"GET /greet HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: greeting\r\n\r\n")
+            .await
+            .unwrap();
+        let mut reply = Vec::new();
+        while !reply.ends_with(b"Hello") {
+            assert_ne!(client.read_buf(&mut reply).await.unwrap(), 0, "{}", String::from_utf8_lossy(&reply));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_left_goes_on_and_is_waited_for_when_it_is_time_to_stop() {
+        let (mut client, stop, mut ended) = connect();
+        ask_for_small(&mut client).await;
+        be_greeted(&mut client).await;
+        // Whatever ends an idle connection of HTTP does not end it.
+        sleep(2 * IDLE_MAX).await;
+        stop.send_replace(true);
+        assert!(timeout(IDLE_MAX, &mut ended).await.is_err());
+        drop(client);
+        ended.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_was_left_keeps_the_place_of_its_connection() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (places, (stop, stopping)) = (Arc::new(Semaphore::new(2)), watch::channel(false));
+        let mut servers = JoinSet::new();
+        servers.spawn(answer(listener, router(), places.clone(), stopping));
+        let mut client = TcpStream::connect(address).await.unwrap();
+        be_greeted(&mut client).await;
+        // One is held by this one, and one by whoever waits for the next.
+        for _ in 0..100 {
+            yield_now().await;
+        }
+        assert_eq!(places.available_permits(), 0);
+        drop(client);
+        drop(places.acquire().await.unwrap());
+        stop.send_replace(true);
+        servers.join_next().await.unwrap().unwrap().unwrap();
     }
 }

@@ -7,6 +7,7 @@ mod env;
 mod folder;
 mod listener;
 mod mail;
+mod open_files;
 mod output;
 mod telemetry;
 

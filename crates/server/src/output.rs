@@ -9,6 +9,15 @@ pub(crate) fn say(line: impl std::fmt::Display) {
     let _ = writeln!(std::io::stdout(), "{line}");
 }
 
+/// Prints a text as it is, without a line's end of its own.
+///
+/// # Errors
+/// When it could not be written whole: the text is somebody's data.
+pub(crate) fn hand_over(text: &str) -> std::io::Result<()> {
+    let mut stdout = std::io::stdout();
+    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush())
+}
+
 /// Prints a line for people who read along, where scripts do not look.
 pub(crate) fn remark(line: impl std::fmt::Display) {
     let _ = writeln!(std::io::stderr(), "{line}");

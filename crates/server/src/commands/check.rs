@@ -50,6 +50,7 @@ fn readings() -> Vec<Reading> {
     vec![
         Reading::of_records(Purpose::Tickit, Arc::new(TickitPolicy)),
         Reading::of_rules(Purpose::SimpleSync, is_simple_sync_ruling),
+        Reading::of_versions(Purpose::Rooms),
     ]
 }
 

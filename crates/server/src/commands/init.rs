@@ -96,6 +96,7 @@ mod tests {
         let read = read.unwrap();
         assert_eq!(read.database(), default.database());
         assert_eq!((read.listen, read.log, read.protocols), (default.listen, default.log, default.protocols));
+        assert_eq!(read.rooms, default.rooms);
         assert!(KEYS.iter().all(|key| text.contains(key.name.rsplit('.').next().unwrap())));
     }
 }

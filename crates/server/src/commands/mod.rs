@@ -8,6 +8,7 @@ mod migrate;
 mod password;
 mod project;
 mod refused;
+mod room;
 mod serve;
 mod token;
 mod user;
@@ -53,6 +54,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
         }
         Command::Acl { command } => on_store(&config, async |desk| acl::run(desk, command, how).await),
         Command::Project { command } => on_store(&config, async |desk| project::run(desk, command, how).await),
+        Command::Room { command } => on_store(&config, async |desk| room::run(desk, command, how).await),
         Command::Refused { user } => on_store(&config, async |desk| refused::run(desk, user, how).await),
         Command::Check => on_store(&config, async |desk| check::run(desk, how).await),
         Command::Migrate(args) => migrate::run(&config, &args, how),
@@ -68,6 +70,7 @@ fn needs_database(command: &Command) -> bool {
         Command::Acl { .. }
         | Command::Login { .. }
         | Command::Project { .. }
+        | Command::Room { .. }
         | Command::Refused { .. }
         | Command::Check => true,
     }
@@ -202,12 +205,15 @@ fn pasted(text: &str) -> String {
     if is_plain { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
+/// What stands for the address of a machine that listens on all that it has.
+const THIS_MACHINE: &str = "ADDRESS-OF-THIS-MACHINE";
+
 /// What devices should be told: the public URL, else the `first` address listened on, as far as it says anything.
 fn server_url(config: &Config, first: Option<&SocketAddr>) -> String {
     config.public_url.clone().unwrap_or_else(|| match first {
         Some(address) if !address.ip().is_unspecified() => format!("http://{address}"),
-        Some(address) => format!("http://ADDRESS-OF-THIS-MACHINE:{}", address.port()),
-        None => "http://ADDRESS-OF-THIS-MACHINE:3030".to_owned(),
+        Some(address) => format!("http://{THIS_MACHINE}:{}", address.port()),
+        None => format!("http://{THIS_MACHINE}:3030"),
     })
 }
 

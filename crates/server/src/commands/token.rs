@@ -9,7 +9,7 @@ use tombolo_service::{Made, NewToken, ROOT};
 use tombolo_storage::{Credential, User};
 
 use super::user::{refuse_reserved, whose};
-use super::{Answers, Desk, OWNER, explain, parse_name, quoted, server_url, show};
+use super::{Answers, Desk, OWNER, THIS_MACHINE, explain, parse_name, quoted, server_url, show};
 use crate::cli::TokenArgs;
 use crate::env::SystemEnv;
 use crate::output;
@@ -51,6 +51,9 @@ async fn make(desk: &Desk<'_>, wanted: Wanted, how: Answers) -> anyhow::Result<(
         name: &'a str,
         user: &'a str,
         token: &'a str,
+        /// What people are given, where the token is part of it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        url: Option<&'a str>,
         /// Left out where there is no end: scripts know the answer of before there was one.
         #[serde(skip_serializing_if = "Option::is_none")]
         expires_at: Option<String>,
@@ -72,16 +75,26 @@ async fn make(desk: &Desk<'_>, wanted: Wanted, how: Answers) -> anyhow::Result<(
             user_flag(&user)
         );
     };
+    if purpose == Purpose::Rooms && !desk.config.protocols.rooms {
+        output::remark("rooms are switched off (protocols.rooms): this opens nothing until they are on");
+    }
     let token = token.secret().reveal();
+    let url = server_url(desk.config, desk.config.listen.first());
+    // A link that is pasted as it is must lead somewhere: where nothing better is known, from this machine.
+    let link = (purpose == Purpose::Rooms).then(|| format!("{}/k/{token}", url.replace(THIS_MACHINE, "localhost")));
     if how.json {
-        let expires_at = expires_at.map(|at| at.to_string());
-        return output::say_json(&Answer { name: name.as_str(), user: user.name.as_str(), token, expires_at });
+        let (name, user, expires_at) = (name.as_str(), user.name.as_str(), expires_at.map(|at| at.to_string()));
+        return output::say_json(&Answer { name, user, token, url: link.as_deref(), expires_at });
     }
     if quiet {
-        output::say(token);
+        output::say(link.as_deref().unwrap_or(token));
         return Ok(());
     }
-    let url = server_url(desk.config, desk.config.listen.first());
+    if let Some(link) = &link {
+        let is_local = url.contains(THIS_MACHINE);
+        output::say(rooms_settings(link, is_local, &name, &user, expires_at));
+        return Ok(());
+    }
     output::say(format_args!(
         "Token {name} of {}:\n\n  {token}\n\nIt is shown this once only: keep it where you keep passwords.{}\n",
         user.name,
@@ -91,6 +104,8 @@ async fn make(desk: &Desk<'_>, wanted: Wanted, how: Answers) -> anyhow::Result<(
         Purpose::Td => output::say(td_settings(token, &url, &device_id())),
         Purpose::Tickit => output::say(tickit_settings(token, &url)),
         Purpose::SimpleSync => output::say(simple_sync_settings(token, &url)),
+        // They have a link instead.
+        Purpose::Rooms => {}
     }
     Ok(())
 }
@@ -234,6 +249,26 @@ fn simple_sync_settings(token: &str, url: &str) -> String {
         "In an app, or on the command line:
   curl -H 'X-API-Key: {token}' {url}/api/v1/events
 "
+    )
+}
+
+fn rooms_settings(link: &str, is_local: bool, name: &Name, user: &User, expires_at: Option<ServerTime>) -> String {
+    let local = if is_local {
+        "It leads here from this machine only: set public_url, or put this machine's address in the place of localhost.\n"
+    } else {
+        ""
+    };
+    let end = expires_at.map(|at| format!(" It ends on {}.", day(at))).unwrap_or_default();
+    format!(
+        "{link}
+
+In the app: Sync → server URL. Whoever has this URL reaches the rooms of {}, and nothing else: share it with
+those who work on a board together. It is shown this once only.{end}
+{local}Close it again, for all of them, with: tombolo token --revoke {}{}
+",
+        user.name,
+        quoted(name),
+        user_flag(user)
     )
 }
 

@@ -1,15 +1,20 @@
 //! Every key of the configuration: its name, what it may be, what it means, and how it is taken in.
 
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
 
 use tombolo_core::Secret;
 use tombolo_http::{CorsOrigins, Network};
 
 use super::database::{Database, PostgresUrl};
+use super::room_keys::ROOM_KEYS;
 use super::{Config, LogFormat, Sender, SmtpUrl};
 
 /// A key of the configuration.
+#[derive(Clone, Copy)]
 pub(crate) struct Key {
     /// Its name, `section.key` or `key`.
     pub(crate) name: &'static str,
@@ -21,7 +26,7 @@ pub(crate) struct Key {
     pub(crate) meaning: &'static str,
     /// Whether a list is taken.
     pub(crate) is_list: bool,
-    set: fn(&mut Config, &Value) -> Option<()>,
+    pub(super) set: fn(&mut Config, &Value) -> Option<()>,
 }
 
 /// A value as it was said.
@@ -42,7 +47,20 @@ const JWT_SECRET_BYTES_MIN: usize = 32;
 const CACHE_BYTES_MAX: u64 = 1 << 40;
 
 /// All keys, in the order in which they are documented.
-pub(crate) const KEYS: &[Key] = &[
+pub(crate) const KEYS: &[Key] = &joined::<{ GENERAL_KEYS.len() + ROOM_KEYS.len() }>(GENERAL_KEYS, ROOM_KEYS);
+
+const fn joined<const ALL: usize>(first: &[Key], second: &[Key]) -> [Key; ALL] {
+    let mut all = [first[0]; ALL];
+    let mut at = 0;
+    while at < ALL {
+        all[at] = if at < first.len() { first[at] } else { second[at - first.len()] };
+        at += 1;
+    }
+    all
+}
+
+/// The keys of all but rooms.
+const GENERAL_KEYS: &[Key] = &[
     Key {
         name: "data",
         takes: "a folder, written out (~ is left to the shell)",
@@ -239,6 +257,17 @@ pub(crate) const KEYS: &[Key] = &[
         },
     },
     Key {
+        name: "protocols.rooms",
+        takes: "true or false",
+        default: "true",
+        meaning: "Whether rooms, the protocol of the Khun Phaen task tracker, are served.",
+        is_list: false,
+        set: |config, value| {
+            config.protocols.rooms = value.switch()?;
+            Some(())
+        },
+    },
+    Key {
         name: "td.exclude_client",
         takes: "true or false",
         default: "false",
@@ -371,15 +400,35 @@ impl Key {
 }
 
 impl Value {
-    fn text(&self) -> Option<&str> {
+    pub(super) fn text(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text.trim()),
             Self::List(_) => None,
         }
     }
 
-    fn switch(&self) -> Option<bool> {
+    pub(super) fn switch(&self) -> Option<bool> {
         self.text()?.parse().ok()
+    }
+
+    /// A number within bounds.
+    pub(super) fn number<T: FromStr + PartialOrd>(&self, bounds: RangeInclusive<T>) -> Option<T> {
+        self.text()?.parse().ok().filter(|number| bounds.contains(number))
+    }
+
+    /// A span of time: a number and its unit; without one, seconds.
+    pub(super) fn span(&self, max: Duration) -> Option<Duration> {
+        let text = self.text()?;
+        let seconds_of = |unit: &str| match unit {
+            "" | "s" => Some(1),
+            "m" => Some(60),
+            "h" => Some(3_600),
+            "d" => Some(86_400),
+            _ => None,
+        };
+        let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
+        let seconds = number.parse::<u64>().ok()?.checked_mul(seconds_of(unit)?)?;
+        Some(Duration::from_secs(seconds)).filter(|span| *span <= max)
     }
 
     fn per_minute(&self) -> Option<u32> {

@@ -7,6 +7,7 @@
 mod database;
 mod keys;
 mod mail;
+mod room_keys;
 mod sources;
 
 use std::net::SocketAddr;
@@ -18,7 +19,7 @@ pub(crate) use mail::{MailConfig, Sender, SmtpUrl};
 pub(crate) use sources::{Environment, Overrides};
 use tombolo_core::Secret;
 use tombolo_http::{CorsOrigins, Network};
-use tombolo_service::RateLimitOptions;
+use tombolo_service::{RateLimitOptions, RoomOptions};
 use tombolo_storage::postgres;
 
 /// The configuration, complete.
@@ -46,6 +47,8 @@ pub(crate) struct Config {
     pub(crate) td: TdConfig,
     /// How simple-sync is served.
     pub(crate) simple_sync: SimpleSyncConfig,
+    /// How rooms are served.
+    pub(crate) rooms: RoomsConfig,
     /// How the log is written.
     pub(crate) log: LogConfig,
     /// Which protocols are served.
@@ -94,6 +97,45 @@ impl Default for SimpleSyncConfig {
     }
 }
 
+/// How rooms are served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RoomsConfig {
+    /// Who reaches them.
+    pub(crate) access: RoomAccess,
+    /// How much of everything they may have.
+    pub(crate) options: RoomOptions,
+}
+
+/// Who reaches rooms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RoomAccess {
+    /// Whoever has a key.
+    Key,
+    /// Everybody who reaches the server.
+    Open,
+}
+
+impl RoomsConfig {
+    /// That what must hold what else may come does hold it: else it would be allowed, and could never be sent.
+    fn check(&self) -> Result<(), ConfigError> {
+        let RoomOptions { document_bytes_max, broadcast_bytes_max, message_bytes_max, arriving_bytes_max, .. } =
+            self.options;
+        let pairs = [
+            (("message_bytes", message_bytes_max), ("document_bytes", document_bytes_max)),
+            (("message_bytes", message_bytes_max), ("broadcast_bytes", broadcast_bytes_max)),
+            (("arriving_bytes", arriving_bytes_max), ("message_bytes", message_bytes_max)),
+        ];
+        for ((outer, outer_bytes), (inner, inner_bytes)) in pairs {
+            if outer_bytes < inner_bytes {
+                return Err(ConfigError(format!(
+                    "rooms.{outer} ({outer_bytes}) must not be less than rooms.{inner} ({inner_bytes})"
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
 /// How the log is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LogConfig {
@@ -121,6 +163,8 @@ pub(crate) struct Protocols {
     pub(crate) td: bool,
     /// That of apps which keep histories of events.
     pub(crate) simple_sync: bool,
+    /// That of rooms, the Khun Phaen task tracker's.
+    pub(crate) rooms: bool,
 }
 
 /// Why the configuration cannot be used: which key, said where, and what is allowed.
@@ -138,7 +182,8 @@ impl Config {
     /// data folder if there is one.
     ///
     /// # Errors
-    /// [`ConfigError`] when a named file is missing or no TOML, a key is unknown, or a value is not allowed.
+    /// [`ConfigError`] when a named file is missing or no TOML, a key is unknown, or a value is not allowed, or not beside
+    /// another one.
     pub(crate) fn load(environment: &Environment, overrides: &Overrides) -> Result<Self, ConfigError> {
         let stronger: Vec<_> = environment.assignments()?.into_iter().chain(overrides.assignments(KEYS)?).collect();
         let mut config = Self::defaults(environment);
@@ -146,11 +191,13 @@ impl Config {
         for assignment in &stronger {
             assignment.apply(&mut config)?;
         }
-        let Some(file) = sources::find_file(environment, overrides, &config.data) else { return Ok(config) };
-        let mut config = Self::defaults(environment);
-        for assignment in sources::read_file(&file)?.iter().chain(&stronger) {
-            assignment.apply(&mut config)?;
+        if let Some(file) = sources::find_file(environment, overrides, &config.data) {
+            config = Self::defaults(environment);
+            for assignment in sources::read_file(&file)?.iter().chain(&stronger) {
+                assignment.apply(&mut config)?;
+            }
         }
+        config.rooms.check()?;
         Ok(config)
     }
 
@@ -179,7 +226,8 @@ impl Config {
             td: TdConfig::default(),
             simple_sync: SimpleSyncConfig::default(),
             log: LogConfig { format: LogFormat::Text, level: Some(tracing::Level::INFO) },
-            protocols: Protocols { tickit: true, td: true, simple_sync: true },
+            rooms: RoomsConfig { access: RoomAccess::Key, options: RoomOptions::default() },
+            protocols: Protocols { tickit: true, td: true, simple_sync: true, rooms: true },
             rate_limits: RateLimitOptions::default(),
         }
     }

@@ -209,6 +209,54 @@ fn how_simple_sync_is_served() {
 }
 
 #[test]
+fn how_rooms_are_served() {
+    let config = Setting::new("rooms-defaults").load().unwrap();
+    assert!(config.protocols.rooms && config.rooms.access == RoomAccess::Key);
+    assert_eq!(config.rooms.options, RoomOptions::default());
+    let file = "[rooms]\naccess = 'open'\nauto_create = true\nmerge = true\nversions = 5\nversions_minutes = 7\n\
+                idle = 0\nidle_empty = '90m'\ndocument_bytes = 2048\nbroadcast_bytes = 100\nmessage_bytes = 4096\n\
+                queue_count = 16\n";
+    let config = Setting::new("rooms").file(file).load().unwrap();
+    let options = config.rooms.options;
+    assert!(config.rooms.access == RoomAccess::Open && options.auto_create && options.merge);
+    assert_eq!((options.versions.newest, options.versions.minutes, options.versions.hours), (5, 7, 24));
+    assert_eq!((options.idle.as_secs(), options.idle_empty.as_secs()), (0, 5_400));
+    assert_eq!((options.document_bytes_max, options.message_bytes_max, options.queue_count_max), (2_048, 4_096, 16));
+    for (bad, takes) in [
+        ("access=off", "key or open"),
+        ("versions=0", "a number from 1 to 100000"),
+        ("broadcast_bytes=16777217", "from 16 to 16777216"),
+        ("idle=1w", "a span such as 90d"),
+        ("idle=h", "a span such as 90d"),
+        ("idle_empty=36501d", "at most 36500d"),
+        ("idle_empty=18446744073709551615d", "at most 36500d"),
+        ("peers=0", "a number from 1"),
+        ("merge=rows", "true or false"),
+    ] {
+        let error = Setting::new("rooms-bad").set(&format!("rooms.{bad}")).error();
+        assert!(error.contains(takes), "{bad}: {error}");
+    }
+}
+
+#[test]
+fn what_may_come_can_be_sent() {
+    let error = |text: &str| Setting::new("rooms-pairs").set(&format!("rooms.{text}")).error();
+    assert!(
+        error("document_bytes=104857600")
+            .contains("rooms.message_bytes (75497472) must not be less than rooms.document_bytes (104857600)")
+    );
+    assert!(error("message_bytes=1024").contains("rooms.document_bytes"));
+    assert!(
+        error("arriving_bytes=1048576")
+            .contains("rooms.arriving_bytes (1048576) must not be less than rooms.message_bytes")
+    );
+    let by_file = Setting::new("rooms-pairs-file").file("[rooms]\nmessage_bytes = 1024").error();
+    assert!(by_file.contains("rooms.message_bytes (1024)"), "{by_file}");
+    let small = Setting::new("rooms-small").set("rooms.message_bytes=2048").set("rooms.document_bytes=1024");
+    assert_eq!(small.set("rooms.broadcast_bytes=1024").load().unwrap().rooms.options.message_bytes_max, 2_048);
+}
+
+#[test]
 fn the_data_folder_follows_the_system() {
     let check = |variables: &[(&str, &str)], is_container: bool, expected: &str| {
         let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();

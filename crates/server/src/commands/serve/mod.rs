@@ -1,5 +1,7 @@
 //! `tombolo serve`: start, run, stop.
 
+mod rooms;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,11 +11,11 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
-use tombolo_core::{Env, Purpose};
-use tombolo_http::{App, MailFate, Metrics, Options};
+use tombolo_core::{Env, Purpose, UserId};
+use tombolo_http::{App, Arriving, MailFate, Metrics, Options};
 use tombolo_service::{
-    AccessChanges, AdmissionOptions, Admissions, Events, Feeds, Journal, Keyring, Keys, Outbox, Participants, Post,
-    Projects, RateLimits, Replication, Watchers,
+    AccessChanges, AdmissionOptions, Admissions, CloseReason, Events, Feeds, Journal, Keyring, Keys, Outbox,
+    Participants, Post, Projects, RateLimits, Replication, Rooms, Watchers,
 };
 use tombolo_storage::sqlite::Role;
 use tombolo_storage::{Accounts, Elsewhere, SignIns, Store};
@@ -24,7 +26,7 @@ use crate::env::SystemEnv;
 use crate::folder::Lock;
 use crate::listener::{CONNECTIONS_MAX, answer, stopped};
 use crate::mail::{Closing, Postman};
-use crate::{output, telemetry};
+use crate::{open_files, output, telemetry};
 
 /// How often the database is asked whether another process wrote to it. A token made or revoked on the command line
 /// counts within a second; the question costs microseconds.
@@ -41,6 +43,7 @@ const LAST_MAILS_MAX: Duration = Duration::from_secs(1);
 
 pub(super) fn run(config: &Config) -> anyhow::Result<()> {
     telemetry::start(config.log);
+    open_files::allow_all();
     make_folder(config)?;
     // A file has one server; PostgreSQL has as many nodes as one likes.
     let _lock = config.database().file().map(|_| Lock::take(&config.data)).transpose()?;
@@ -61,7 +64,7 @@ async fn serve(config: &Config, store: Arc<dyn Store>) -> anyhow::Result<()> {
     let listeners = bind(&config.listen).await?;
     let (stop, stopping) = watch::channel(false);
     let (drained, is_drained) = watch::channel(false);
-    let closing = Closing { stopping: stopping.clone(), drained: is_drained };
+    let closing = Closing { stopping: stopping.clone(), drained: is_drained.clone() };
     let (outbox, mut mailing) = post(postman, &metrics, closing);
     let first = listeners.first().and_then(|listener| listener.local_addr().ok());
     let base_url = server_url(config, first.as_ref());
@@ -78,6 +81,9 @@ async fn serve(config: &Config, store: Arc<dyn Store>) -> anyhow::Result<()> {
         tombolo_http::simple_sync_codec(),
         config.simple_sync.cache_bytes,
     );
+    let codec = tombolo_http::room_codec();
+    let live_rooms = Arc::new(Rooms::new(store.clone(), env.clone(), changes.clone(), codec, config.rooms.options));
+    let open_to = rooms::open_to(config, &store).await?;
     let app = Arc::new(App {
         keyring: keyring.clone(),
         replication: Replication::new(store.clone(), env.clone()),
@@ -87,12 +93,14 @@ async fn serve(config: &Config, store: Arc<dyn Store>) -> anyhow::Result<()> {
         feeds: Feeds::new(store.clone(), env.clone(), watchers.clone(), changes.clone()),
         events,
         participants: Participants::new(store.clone(), env.clone(), keyring.clone(), Purpose::SimpleSync),
+        rooms: live_rooms.clone(),
+        arriving: Arriving::default(),
         admissions: admissions(config, base_url, &store, &env, outbox),
         rate_limits: RateLimits::new(config.rate_limits, env.clone()),
         metrics,
         stopping: stopping.clone(),
         env: env.clone(),
-        options: options(config),
+        options: options(config, open_to),
     });
     let router = tombolo_http::router(app.clone());
     let mut servers = JoinSet::new();
@@ -108,27 +116,37 @@ async fn serve(config: &Config, store: Arc<dyn Store>) -> anyhow::Result<()> {
         output::say(how);
         tracing::info!("{how}");
     }
+    rooms::announce(open_to);
     let mut keepers = JoinSet::new();
     keepers.spawn(watch_foreign_commits(store.clone(), app, watchers.clone(), changes, stopping.clone()));
     keepers.spawn(hear_what_grew(watchers.clone(), stopping.clone()));
     keepers.spawn(look_at_heads(watchers, stopping.clone()));
     keepers.spawn(flush_last_used(keyring.clone(), stopping));
+    let mut room_keepers = rooms::keep(config, &live_rooms, &is_drained);
     let tended = store.clone();
     let mut tender = JoinSet::new();
     tender.spawn(async move { tended.tend().await });
 
-    let reason = tokio::select! {
-        signal = signals.next() => signal,
+    let (reason, failure) = tokio::select! {
+        signal = signals.next() => (signal, None),
         Some(ended) = servers.join_next() => bail!("a listener ended by itself: {ended:?}"),
+        // Nothing would be stored of rooms any more: whoever watches over the process starts it again.
+        Some(ended) = room_keepers.join_next() => ("a bug", Some(format!("what keeps rooms ended by itself: {ended:?}"))),
     };
     tracing::info!(reason, "stopping");
     stop.send_replace(true);
+    live_rooms.close_all(CloseReason::Stopping, "The server stops");
     let end = Instant::now() + DRAIN_MAX;
     if timeout_at(end, async { while servers.join_next().await.is_some() {} }).await.is_err() {
         tracing::warn!(seconds = DRAIN_MAX.as_secs(), "requests in flight were cut off");
         servers.shutdown().await;
     }
     drained.send_replace(true);
+    while room_keepers.join_next().await.is_some() {}
+    let stored = live_rooms.store_all().await;
+    if let Err(error) = &stored {
+        tracing::error!(%error, "the last edits in rooms could not be stored");
+    }
     if timeout_at(end + LAST_MAILS_MAX, async { while mailing.join_next().await.is_some() {} }).await.is_err() {
         tracing::warn!("mails that could not be sent in time are lost");
         mailing.shutdown().await;
@@ -141,7 +159,8 @@ async fn serve(config: &Config, store: Arc<dyn Store>) -> anyhow::Result<()> {
     // It ends with the store.
     while tender.join_next().await.is_some() {}
     tracing::info!("stopped");
-    Ok(())
+    stored.context("the last edits in rooms could not be stored")?;
+    failure.map_or(Ok(()), |failure| bail!(failure))
 }
 
 /// Starts what sends mail, if anything does, and says where mails are left for it.
@@ -169,7 +188,7 @@ fn admissions(
 }
 
 /// How it is served.
-fn options(config: &Config) -> Options {
+fn options(config: &Config, rooms_open_to: Option<UserId>) -> Options {
     Options {
         tickit: config.protocols.tickit,
         td: config.protocols.td,
@@ -177,6 +196,8 @@ fn options(config: &Config) -> Options {
         simple_sync: config.protocols.simple_sync,
         simple_sync_strict: config.simple_sync.strict,
         jwt_secret: config.simple_sync.jwt_secret.clone(),
+        rooms: config.protocols.rooms,
+        rooms_open_to,
         public_url: config.public_url.clone(),
         path_prefix: config.path_prefix(),
         trusted_proxies: config.trusted_proxies.clone(),
@@ -217,6 +238,7 @@ async fn watch_foreign_commits(
             app.keyring.forget();
             app.events.forget();
             app.participants.forget();
+            app.rooms.forget();
             watchers.forget();
         }
         if is_stale {
@@ -226,6 +248,7 @@ async fn watch_foreign_commits(
             }
             changes.tell();
             look(&watchers).await;
+            rooms::look(&app.rooms).await;
         }
     }
 }
