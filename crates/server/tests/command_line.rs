@@ -2,11 +2,19 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed, which is what it is for")]
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use tombolo_core::versions::VersionsKept;
+use tombolo_core::{Env as _, Name, PeerName, RoomCode, RoomId, SpaceNumber};
+use tombolo_storage::sqlite::{Role, Sqlite};
+use tombolo_storage::{Accounts as _, DocumentPut, DocumentStored, NewRoom, Room, Rooms as _, Upkeep as _};
+use tombolo_testkit::TestEnv;
 
 /// A data folder of one test, gone when it ends.
 struct Folder(PathBuf);
@@ -207,6 +215,166 @@ fn projects_are_listed_deleted_and_restored() {
 }
 
 #[test]
+fn a_key_of_rooms_is_a_url() {
+    let folder = Folder::new();
+    let public = ["--set", "public_url=https://sync.example.org/home/"];
+    let made = folder.json(&[&["token", "--for", "rooms", "--name", "board"][..], &public].concat());
+    let token = made["token"].as_str().unwrap();
+    let expected = serde_json::json!({
+        "name": "board", "user": "owner", "token": token, "url": format!("https://sync.example.org/home/k/{token}")
+    });
+    assert!(token.starts_with("rk_"));
+    assert_eq!(made, expected);
+    assert_eq!(folder.json(&["token", "--list"])[0]["for"], "rooms");
+
+    let listen = ["--set", "listen=127.0.0.1:7777"];
+    let quiet = folder.ok(&[&["token", "--for", "rooms", "--quiet"][..], &listen].concat());
+    assert!(quiet.starts_with("http://127.0.0.1:7777/k/rk_") && quiet.lines().count() == 1, "{quiet}");
+    folder.ok(&["user", "add", "ann"]);
+    let told =
+        folder
+            .ok(&[&["token", "--for", "rooms", "--name", "Ann's", "--user", "ann", "--expires", "3"][..], &listen]
+                .concat());
+    assert!(told.starts_with("http://127.0.0.1:7777/k/rk_"), "{told}");
+    for words in ["the rooms of ann", "It ends on", r"tombolo token --revoke 'Ann'\''s' --user ann"] {
+        assert!(told.contains(words), "{words} is missing in: {told}");
+    }
+    folder.ok(&["token", "--revoke", "board"]);
+
+    let other = folder.json(&["token", "--name", "laptop"]);
+    assert!(other.as_object().unwrap().keys().eq(["name", "token", "user"]), "{other}");
+}
+
+/// Makes rooms and stores documents in them, as a server would.
+fn furnish(folder: &Folder, rooms: &[(&str, &str, &[&str])]) {
+    let env = Arc::new(TestEnv::new(7));
+    let store = Sqlite::open(&folder.0.join("tombolo.db"), Role::Tool, env.clone()).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        for (number, (user, code, texts)) in (1..).zip(rooms) {
+            let owner = store.user(&Name::parse(user).unwrap()).await.unwrap().unwrap().id;
+            let room = Room {
+                owner,
+                number: SpaceNumber::new(number),
+                code: RoomCode::parse(code).unwrap(),
+                id: RoomId::make([9; 16]),
+                host: PeerName::parse("host_1", 64).unwrap(),
+                created_at: env.now(),
+            };
+            let space = room.space();
+            store.add_room(NewRoom { room, of_owner_max: 10 }).await.unwrap();
+            for text in *texts {
+                env.advance(Duration::from_secs(1));
+                let kept = VersionsKept { newest: 9, minutes: 0, hours: 0, days: 0, bytes_max: 1 << 20 };
+                let put = DocumentPut { space, text: (*text).to_owned(), after: None, kept, now: env.now() };
+                assert!(matches!(store.put_document(put).await.unwrap(), DocumentStored::Stored(_)));
+            }
+        }
+        store.close().await.unwrap();
+    });
+}
+
+#[test]
+fn rooms_are_listed_and_their_versions_shown_and_restored() {
+    let folder = Folder::new();
+    folder.ok(&["user", "add", "owner"]);
+    folder.ok(&["user", "add", "ann"]);
+    assert!(folder.ok(&["room", "list"]).contains("owner has no rooms yet"));
+    furnish(
+        &folder,
+        &[
+            ("ann", "HERS", &["x"]),
+            ("owner", "Board-1", &["one", "สอง\n", &"3".repeat(2_048)]),
+            ("owner", "EMPTY", &[]),
+        ],
+    );
+
+    let listed = folder.json(&["room", "list"]);
+    let board = serde_json::json!({
+        "code": "Board-1", "created_at": "2027-01-15T08:00:01.000Z", "used_at": "2027-01-15T08:00:01.000Z",
+        "open": false, "version": 3, "bytes": 2_048
+    });
+    assert_eq!((&listed[0], listed.as_array().unwrap().len()), (&board, 2));
+    assert_eq!(
+        (&listed[1]["code"], &listed[1]["version"], &listed[1]["bytes"]),
+        (&"EMPTY".into(), &serde_json::Value::Null, &0.into())
+    );
+    let table = folder.ok(&["room", "list"]);
+    let lines: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(lines[0], ["CODE", "CREATED", "LAST", "USED", "VERSION", "SIZE"]);
+    assert_eq!(lines[1][0], "Board-1");
+    assert_eq!(lines[1][3..], ["3", "2.0", "KiB"]);
+    assert_eq!(folder.json(&["room", "list", "--user", "ann"])[0]["code"], "HERS");
+
+    let history = folder.json(&["room", "history", "board-1"]);
+    let expected = serde_json::json!({"room": "Board-1", "versions": [
+        {"version": 3, "at": "2027-01-15T08:00:04.000Z", "bytes": 2_048},
+        {"version": 2, "at": "2027-01-15T08:00:03.000Z", "bytes": 10},
+        {"version": 1, "at": "2027-01-15T08:00:02.000Z", "bytes": 3},
+    ]});
+    assert_eq!(history, expected);
+    assert!(folder.ok(&["room", "history", "EMPTY"]).contains("has no document yet"));
+
+    assert_eq!(folder.ok(&["room", "show", "BOARD-1", "2"]), "สอง\n");
+    assert_eq!(folder.ok(&["room", "show", "BOARD-1"]), "3".repeat(2_048));
+    assert_eq!(folder.json(&["room", "show", "BOARD-1", "1"])["document"], "one");
+
+    let restored = folder.json(&["room", "restore", "BOARD-1", "2"]);
+    assert_eq!(restored, serde_json::json!({"room": "Board-1", "restored": 2, "version": 4, "changed": true}));
+    assert_eq!(folder.ok(&["room", "show", "BOARD-1"]), "สอง\n");
+    assert!(folder.ok(&["room", "restore", "BOARD-1", "2"]).contains("4, says what version 2 says"));
+    assert!(folder.ok(&["room", "restore", "BOARD-1", "1"]).contains("it is version 5 now"));
+    assert_eq!(folder.json(&["check"])["ok"], true);
+}
+
+#[test]
+fn a_room_or_version_that_is_not_there_is_named_with_those_that_are() {
+    let folder = Folder::new();
+    folder.ok(&["user", "add", "ann"]);
+    furnish(&folder, &[("ann", "HERS", &["1", "2", "3", "4", "5", "6"]), ("ann", "EMPTY", &[])]);
+    assert!(folder.ok(&["room", "list"]).contains("ann (--user ann)"));
+    let complaints = [
+        (&["room", "show", "HERS"][..], "owner has no room HERS; there is one of ann (--user ann)"),
+        (&["room", "show", "NONE", "--user", "ann"], "ann has no room NONE; tombolo room list"),
+        (&["room", "history", "NO"], "\"NO\" is no room's code: a room's code has 4 to 64 letters"),
+        (&["room", "list", "--user", "bob"], "there is no user bob"),
+        (
+            &["room", "show", "HERS", "9", "--user", "ann"],
+            "no version 9 (any more); there are 6, 5, 4, 3, 2, and older ones",
+        ),
+        (&["room", "restore", "EMPTY", "1", "--user", "ann"], "has no document yet"),
+        (&["room", "show", "EMPTY", "--user", "ann"], "has no document yet"),
+        (&["room", "restore", "HERS", "newest", "--user", "ann"], "\"newest\" is no version's number"),
+    ];
+    for (args, words) in complaints {
+        let complaint = folder.refused(args);
+        assert!(complaint.contains(words), "{args:?}: {complaint}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn who_reaches_rooms_is_said_at_the_start() {
+    let folder = Folder::new();
+    let start = |rooms: &str| Server::start(&folder, &["serve", "--listen", "127.0.0.1:0", "--rooms", rooms]);
+    let said = |mut server: Server| {
+        server.address();
+        let told = Command::new("kill").args(["-TERM", &server.child.id().to_string()]).status().unwrap();
+        assert!(told.success());
+        let mut rest = String::new();
+        server.lines.read_to_string(&mut rest).unwrap();
+        assert!(server.child.wait().unwrap().success());
+        rest
+    };
+    assert!(!said(start("key")).contains("rooms are open"));
+    assert_eq!(folder.json(&["user", "list"]), serde_json::json!([]));
+    assert!(said(start("open")).contains("rooms are open"));
+    assert_eq!(folder.json(&["user", "list"])[0]["name"], "owner");
+    assert!(!said(start("off")).contains("rooms are open"));
+    assert!(folder.refused(&["serve", "--rooms", "on"]).contains("[possible values: key, open, off]"));
+}
+
+#[test]
 fn an_unknown_key_stops_every_command() {
     let folder = Folder::new();
     for args in [&["init"][..], &["serve"], &["token", "--list"], &["user", "list"], &["refused"], &["check"]] {
@@ -231,6 +399,10 @@ fn what_has_no_database_is_not_called_sound_or_empty() {
         &["user", "password", "ann"],
         &["project", "list"],
         &["project", "restore", "p_00000000000000ab"],
+        &["room", "list"],
+        &["room", "history", "BOARD"],
+        &["room", "show", "BOARD"],
+        &["room", "restore", "BOARD", "1"],
         &["refused"],
     ] {
         let complaint = folder.refused(command);
@@ -289,7 +461,7 @@ fn sync_status(address: &str, token: &str) -> String {
 /// Waits until a sync has `status`, a second at most.
 fn await_status(address: &str, token: &str, status: &str) {
     let tries = (0..20).any(|_| {
-        std::thread::sleep(std::time::Duration::from_millis(50));
+        std::thread::sleep(Duration::from_millis(50));
         sync_status(address, token) == status
     });
     assert!(tries, "no {status} within a second");

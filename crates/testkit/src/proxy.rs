@@ -1,8 +1,8 @@
-//! A proxy between a client and the server, which can lose a reply, and lead to another server.
+//! A proxy between a client and the server, which can lose a reply, be cut for a while, and lead to another server.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::eventually::spawn;
@@ -14,6 +14,23 @@ pub struct Proxy {
     server: Arc<Mutex<SocketAddr>>,
     to_lose: Arc<AtomicUsize>,
     lost: Arc<AtomicUsize>,
+    line: Arc<Line>,
+}
+
+/// Whether anything gets through, and what is getting through now.
+#[derive(Debug, Default)]
+struct Line {
+    is_cut: AtomicBool,
+    clients: Mutex<Vec<TcpStream>>,
+}
+
+impl Line {
+    /// Takes in a client; `false` while it is cut.
+    fn takes(&self, client: &TcpStream) -> bool {
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        clients.extend(client.try_clone());
+        !self.is_cut.load(Ordering::SeqCst)
+    }
 }
 
 impl Proxy {
@@ -29,19 +46,39 @@ impl Proxy {
         let counts = (Arc::clone(&to_lose), Arc::clone(&lost));
         let server = Arc::new(Mutex::new(server));
         let present = Arc::clone(&server);
+        let line = Arc::new(Line::default());
+        let own_line = Arc::clone(&line);
         spawn(move || {
             for client in listener.incoming().flatten() {
+                if !own_line.takes(&client) {
+                    let _ = client.shutdown(Shutdown::Both);
+                    continue;
+                }
                 let server = *present.lock().unwrap_or_else(PoisonError::into_inner);
                 let counts = (Arc::clone(&counts.0), Arc::clone(&counts.1));
                 spawn(move || pass(client, server, &counts));
             }
         });
-        Self { address, server, to_lose, lost }
+        Self { address, server, to_lose, lost, line }
     }
 
     /// Leads those who connect from now on to another server.
     pub fn lead_to(&self, server: SocketAddr) {
         *self.server.lock().unwrap_or_else(PoisonError::into_inner) = server;
+    }
+
+    /// Cuts every connection, and those that are made until it is mended.
+    pub fn cut(&self) {
+        let mut clients = self.line.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        self.line.is_cut.store(true, Ordering::SeqCst);
+        for client in clients.drain(..) {
+            let _ = client.shutdown(Shutdown::Both);
+        }
+    }
+
+    /// Lets connections through again.
+    pub fn mend(&self) {
+        self.line.is_cut.store(false, Ordering::SeqCst);
     }
 
     /// Where clients reach it.

@@ -259,6 +259,14 @@ impl Install {
         token_of(&self.json(&["token", "--for", "simple-sync", "--user", user]))
     }
 
+    /// A new key for rooms of `user`, who is added when there is no such user; the owner is made by itself.
+    pub fn rk_for(&self, user: &str) -> String {
+        if user != "owner" {
+            let _ = self.run(&["user", "add", user]);
+        }
+        token_of(&self.json(&["token", "--for", "rooms", "--user", user]))
+    }
+
     /// Starts the server, and waits until it listens.
     #[must_use]
     pub fn serve(self) -> Served {

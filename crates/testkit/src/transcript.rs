@@ -17,17 +17,26 @@
 //! <
 //! < {"server_time": "<time:first>", "changes": []}
 //!
+//! @ ann opens /k/<rk>/ws
+//! @ ann > {"action":"ping"}
+//! @ ann < {"type":"pong"}
+//! @ ann < closed 1000
+//!
 //! * restart
 //! ```
 //!
 //! `>` is sent and `<` has to come back: first the status (of a command: its exit code), then those headers that matter
 //! (`!name` must be absent), and after an empty line the body, the whole of it. JSON is compared as JSON, with all keys.
 //!
+//! `@` is a peer of a room: what it sends (`>`), and what it is told next (`<`), letter for letter; `< nothing` says that
+//! it was told nothing up to here, and `< closed` that the connection ends, with that code or without a word.
+//!
 //! | hole | stands for |
 //! | --- | --- |
 //! | `<token>`, `<token:ann>` | a token of the owner, of the user ann; made when it first occurs |
 //! | `<key>`, `<key:ann>` | a key for td of the owner, of the user ann; made when it first occurs |
 //! | `<sk>`, `<sk:ann>` | a key for simple-sync of `.root`, of the user ann; made when it first occurs |
+//! | `<rk>`, `<rk:ann>` | a key for rooms of the owner, of the user ann; made when it first occurs |
 //! | `<id:x>` | an id that the server gives (`u_`, `p_`, `ak_` or `inv_` and 16 hexadecimal digits), to be named `x`, or the one of that name |
 //! | `<text:x>` | whatever text the server gives, to be named `x`, or the one of that name |
 //! | `<uuid:x>` | an id made from its name; ids sort as their names do |
@@ -45,6 +54,7 @@ use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
 
 use crate::http::Request;
+use crate::peer::{Heard, Peer};
 use crate::served::Served;
 
 /// Plays the transcript in `file` against `served`.
@@ -55,7 +65,8 @@ pub fn play(file: &Path, served: &mut Served) -> Result<(), String> {
     let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let text = std::fs::read_to_string(file).map_err(|error| format!("{name}: {error}"))?;
     let (tokens, keys) = (HashMap::new(), HashMap::new());
-    let mut player = Player { served, tokens, keys, ids: HashMap::new(), times: HashMap::new() };
+    let (ids, times, peers) = (HashMap::new(), HashMap::new(), HashMap::new());
+    let mut player = Player { served, tokens, keys, ids, times, peers };
     for turn in turns(&text).map_err(|error| format!("{name}:{error}"))? {
         let line = turn.line;
         player.play(&turn).map_err(|error| format!("{name}:{line}: {}\n{error}\n", turn.said.join("\n  ")))?;
@@ -76,6 +87,7 @@ struct Turn {
 enum Speaker {
     Request,
     Command,
+    Peer,
     Stage,
 }
 
@@ -88,13 +100,14 @@ fn turns(text: &str) -> Result<Vec<Turn>, String> {
             "" | "#" => continue,
             ">" => Speaker::Request,
             "$" => Speaker::Command,
+            "@" => Speaker::Peer,
             "*" => Speaker::Stage,
             "<" => {
                 let turn = turns.last_mut().ok_or_else(|| format!("{line}: an answer to nothing"))?;
                 turn.expected.push(rest);
                 continue;
             }
-            _ => return Err(format!("{line}: it begins with none of # > < $ *")),
+            _ => return Err(format!("{line}: it begins with none of # > < $ @ *")),
         };
         match turns.last_mut() {
             Some(turn) if speaker == Speaker::Request && turn.speaker == speaker && turn.expected.is_empty() => {
@@ -112,6 +125,7 @@ struct Player<'a> {
     keys: HashMap<String, String>,
     ids: HashMap<String, String>,
     times: HashMap<String, OffsetDateTime>,
+    peers: HashMap<String, Peer>,
 }
 
 /// What came back: a status or an exit code, headers, a body.
@@ -123,6 +137,9 @@ struct Came {
 
 impl Player<'_> {
     fn play(&mut self, turn: &Turn) -> Result<(), String> {
+        if turn.speaker == Speaker::Peer {
+            return self.peer(&turn.said[0]);
+        }
         let mut said = Vec::with_capacity(turn.said.len());
         for line in &turn.said {
             said.push(self.fill(line)?);
@@ -130,7 +147,7 @@ impl Player<'_> {
         let came = match turn.speaker {
             Speaker::Request => self.request(&said)?,
             Speaker::Command => self.command(&said[0])?,
-            Speaker::Stage => return self.stage(&said[0]),
+            Speaker::Stage | Speaker::Peer => return self.stage(&said[0]),
         };
         let mut differences = Vec::new();
         self.compare(&turn.expected, &came, &mut differences);
@@ -141,6 +158,42 @@ impl Player<'_> {
         let shown = serde_json::from_str::<Value>(&came.body);
         let shown = shown.map_or_else(|_| came.body.clone(), |body| format!("{body:#}"));
         Err(format!("  {}\n  what came: {}\n{headers}{shown}", differences.join("\n  "), came.status))
+    }
+
+    /// What a peer does, or is told.
+    fn peer(&mut self, said: &str) -> Result<(), String> {
+        let (name, rest) = said.split_once(' ').ok_or("  a peer has a name, and does something")?;
+        if let Some(path) = rest.strip_prefix("opens ") {
+            let path = self.fill(path)?;
+            let peer = Peer::try_connect(self.served.address(), &path);
+            let peer = peer.map_err(|(status, body)| format!("  refused: {status} {body}"))?;
+            self.peers.insert(name.to_owned(), peer);
+            return Ok(());
+        }
+        if rest == "drops" {
+            return self.peers.remove(name).map(drop).ok_or_else(|| format!("  {name} is not there"));
+        }
+        if let Some(text) = rest.strip_prefix("> ") {
+            let text = self.fill(text)?;
+            let peer = self.peers.get_mut(name).ok_or_else(|| format!("  {name} is not there"))?;
+            peer.say_text(&text);
+            return Ok(());
+        }
+        let expected = rest.strip_prefix("< ").ok_or("  a peer opens, drops, says (>) or is told (<)")?;
+        let peer = self.peers.get_mut(name).ok_or_else(|| format!("  {name} is not there"))?;
+        if expected == "nothing" {
+            let heard = peer.heard_so_far();
+            return if heard.is_empty() { Ok(()) } else { Err(format!("  it was told: {}", Value::from(heard))) };
+        }
+        let came = match peer.hear() {
+            Heard::Text(text) => text,
+            Heard::Closed(Some(code)) => format!("closed {code}"),
+            Heard::Closed(None) => "closed".to_owned(),
+        };
+        let expected = self.fill_ids(expected)?;
+        let mut differences = Vec::new();
+        self.compare_text("what it was told", &expected, &came, &mut differences);
+        if differences.is_empty() { Ok(()) } else { Err(format!("  {}", differences.join("\n  "))) }
     }
 
     fn stage(&mut self, direction: &str) -> Result<(), String> {
@@ -337,6 +390,10 @@ impl Player<'_> {
             ("sk", None) => {
                 let (install, user) = (&self.served.install, if name == "owner" { ".root" } else { name });
                 Ok(self.keys.entry(format!("sk:{user}")).or_insert_with(|| install.sk_for(user)).clone())
+            }
+            ("rk", None) => {
+                let install = &self.served.install;
+                Ok(self.keys.entry(format!("rk:{name}")).or_insert_with(|| install.rk_for(name)).clone())
             }
             ("id" | "text", None) => self.ids.get(name).cloned().ok_or_else(|| format!("  {name} was not said before")),
             ("uuid", None) => Ok(uuid(name)),

@@ -8,10 +8,11 @@
 //! cargo bench -p tombolo -- --only postgres # what is kept in PostgreSQL
 //! cargo bench -p tombolo -- --only td       # pushes and pulls of td's events
 //! cargo bench -p tombolo -- --only simple_sync # pushes into a long history
+//! cargo bench -p tombolo -- --only rooms    # what is passed on in rooms
 //! ```
 //!
 //! The floors are a bare axum server with a bare group-committing SQLite writer, which writes the same rows and indexes
-//! as a push does and decides nothing, and the same bytes from memory. Figures are ratios: absolute ones say more about
+//! as a push does and decides nothing, the same bytes from memory, and a bare WebSocket broadcast. Figures are ratios: absolute ones say more about
 //! the machine.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark prints its table")]
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock and starts threads")]
@@ -27,6 +28,7 @@ mod floor;
 mod load;
 mod postgres;
 mod process;
+mod rooms;
 mod simple_sync;
 mod table;
 mod td;
@@ -73,6 +75,9 @@ fn main() {
     }
     if only.is_none_or(|only| only == "simple_sync") {
         simple_sync::run(&mut table, scale);
+    }
+    if only.is_none_or(|only| only == "rooms") {
+        rooms::run(&mut table, scale);
     }
     if only.is_none_or(|only| only == "postgres") {
         postgres::run(&mut table, scale);

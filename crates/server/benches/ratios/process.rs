@@ -72,6 +72,20 @@ impl Served {
         Self { child, folder, address, tokens, started_in }
     }
 
+    /// The real binary, with a key for rooms, and limits beyond what is measured.
+    pub(crate) fn tombolo_rooms() -> Self {
+        let folder = fresh_folder();
+        let made = tombolo(&folder, &["token", "--for", "rooms", "--name", "bench", "--json"]);
+        let made: serde_json::Value = serde_json::from_str(&made).unwrap();
+        let tokens = vec![made["token"].as_str().unwrap().to_owned()];
+        let mut command = serve(&folder);
+        for limit in ["sockets_per_address=20000", "messages_per_second=1000000", "messages_burst=1000000"] {
+            command.args(["--set", &format!("rooms.{limit}")]);
+        }
+        let (child, address, started_in) = start(&mut command);
+        Self { child, folder, address, tokens, started_in }
+    }
+
     /// Nodes on one PostgreSQL database, with a token for each client: of one user, or of a user each.
     pub(crate) fn nodes(database: &Database, count: usize, clients: usize, is_shared: bool) -> Vec<Self> {
         let folder = fresh_folder();

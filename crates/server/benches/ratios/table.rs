@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::load::{ColdPull, Measured, Pushes};
+use crate::rooms::Passed;
 
 pub(crate) struct Table {
     lines: Vec<String>,
@@ -121,6 +122,13 @@ impl Table {
         let show = |m: &Measured| format!("p50 {}, p99 {}, cpu {}", ms(m.p50), ms(m.p99), ms(m.cpu));
         let ratio = ours.p50.as_secs_f64() / empty.p50.as_secs_f64();
         self.line(what, &format!("{bytes} bytes, {}", show(ours)), &show(empty), &format!("{ratio:.2}"), "");
+    }
+
+    /// What was passed on to many.
+    pub(crate) fn passed(&mut self, what: &str, ours: &Passed, beside: &Passed, goal: &str) {
+        let show = |p: &Passed| format!("{:.0} deliveries/s, p50 {}, p99 {}", p.per_second, ms(p.p50), ms(p.p99));
+        let ratio = ours.per_second / beside.per_second;
+        self.line(what, &show(ours), &show(beside), &format!("{ratio:.2}"), goal);
     }
 
     pub(crate) fn note(&mut self, what: &str, ours: &str, goal: &str) {

@@ -11,7 +11,7 @@ const METHODS: [&str; 5] = ["delete", "get", "patch", "post", "put"];
 
 /// A path whose parameters are ids that nothing has.
 fn filled(path: &str) -> String {
-    let ids = [("id", "p_"), ("user", "u_"), ("invitation", "inv_"), ("key", "ak_"), ("uuid", "")];
+    let ids = [("id", "p_"), ("user", "u_"), ("invitation", "inv_"), ("key", "ak_"), ("uuid", ""), ("code", "")];
     ids.iter().fold(path.to_owned(), |path, (name, mark)| {
         path.replace(&format!("{{{name}}}"), &format!("{mark}0000000000000000"))
     })
@@ -43,7 +43,8 @@ fn every_documented_route_is_there_and_takes_no_other_method_and_no_stranger() {
                 continue;
             };
             let response = served.send(&request);
-            let is_open = operation["security"] == Value::Array(Vec::new());
+            // A key in the path is one that OpenAPI has no word for.
+            let is_open = operation["security"] == Value::Array(Vec::new()) && !path.starts_with("/k/");
             let documented = operation["responses"].as_object().unwrap();
             assert!(documented.contains_key(&response.status.to_string()), "{asked}: {}", response.status);
             assert!(![404, 405].contains(&response.status), "{asked}: {}", response.text());

@@ -16,6 +16,8 @@ mod metrics;
 mod migrate;
 mod replies;
 mod requests;
+mod rooms;
+mod rooms_bounds;
 mod sign_in;
 mod simple_sync;
 mod simple_sync_commands;
@@ -53,6 +55,9 @@ fn is_put_away(served: &Served) -> bool {
     let wal = served.install.database().with_extension("db-wal");
     std::fs::metadata(wal).map_or(0, |file| file.len()) == 0
 }
+
+/// How soon what came in by a key is closed when that is revoked.
+const CLOSED_WITHIN: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// The present, as the database tells it, in microseconds.
 const NOW: &str = "unixepoch() * 1000000";

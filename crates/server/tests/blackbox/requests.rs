@@ -51,7 +51,7 @@ fn pages_of_a_listed_origin_may_read_every_answer() {
     };
     let answers: Vec<(u16, Response)> = vec![
         (200, send(&sync)),
-        (200, send(&Request::get("/health"))),
+        (200, send(&Request::get("/ready"))),
         (400, send(&broken)),
         (401, send(&sync.clone().without("Authorization"))),
         (404, send(&Request::get("/nothing"))),
@@ -74,7 +74,7 @@ fn pages_of_a_listed_origin_may_read_every_answer() {
 #[test]
 fn a_preflight_is_answered_before_any_token_is_asked_for_and_names_authorization() {
     let served = serve_pages(PAGE);
-    for path in [SYNC, "//api/v1/sync", "/tickit/api/v1/sync", "/health"] {
+    for path in [SYNC, "//api/v1/sync", "/tickit/api/v1/sync", "/ready"] {
         let response = served.send(&preflight(path, PAGE));
         assert_eq!((response.status, response.header("access-control-allow-origin")), (200, Some(PAGE)), "{path}");
         let headers = response.header("access-control-allow-headers").unwrap().to_ascii_lowercase();

@@ -21,6 +21,11 @@ mod nodes;
 mod replies;
 #[path = "../blackbox/requests.rs"]
 mod requests;
+#[path = "../blackbox/rooms.rs"]
+mod rooms;
+#[path = "../blackbox/rooms_bounds.rs"]
+mod rooms_bounds;
+mod rooms_nodes;
 #[path = "../blackbox/sign_in.rs"]
 mod sign_in;
 #[path = "../blackbox/simple_sync.rs"]
@@ -91,6 +96,9 @@ fn is_put_away(served: &Served) -> bool {
     let sql = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
     served.install.postgres().sql(sql) == "0"
 }
+
+/// How soon what came in by a key is closed when that is revoked, on any node.
+const CLOSED_WITHIN: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// The present, as the database tells it, in microseconds.
 const NOW: &str = "(extract(epoch FROM now()) * 1000000)::int8";

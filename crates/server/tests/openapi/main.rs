@@ -52,7 +52,9 @@ fn known(served: &Served) -> Vec<(&'static str, String)> {
         made["id"].as_str().unwrap().to_owned()
     };
     let root = Participant::root(&served.install);
+    let rooms = served.install.json(&["token", "--for", "rooms", "--name", "board"]);
     vec![
+        ("ROOMS_KEY", rooms["token"].as_str().unwrap().to_owned()),
         ("SIMPLE_SYNC_KEY", root.secret().to_owned()),
         ("SIMPLE_SYNC_SESSION", Participant::signed_in(served, &root, "eve").secret().to_owned()),
         ("TICKIT_TOKEN", served.install.token_for("ann", "phone")),
@@ -98,6 +100,14 @@ fn every_answer_is_as_the_document_describes_it() {
         ("/api/v1/acl/explain", 200),
         ("/api/v1/user/resetKey", 200),
         ("/admin/users/{uuid}", 204),
+        ("/api/rooms", 200),
+        ("/api/rooms/{code}", 200),
+        ("/ws", 426),
+        ("/k/{key}", 200),
+        ("/k/{key}/health", 200),
+        ("/k/{key}/api/rooms", 200),
+        ("/k/{key}/api/rooms/{code}", 200),
+        ("/k/{key}/ws", 426),
     ] {
         assert!(answered(route, status), "{route} was never answered with {status}:\n{said}");
     }

@@ -1,13 +1,15 @@
 //! The floor: a bare axum server, and a bare group-committing SQLite writer that writes the same rows and indexes as a
 //! push does, without deciding anything.
 
+mod broadcast;
+
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Path as UrlPath, State};
-use axum::routing::post;
+use axum::routing::{get, post};
 use rusqlite::{Connection, params};
 use tokio::sync::oneshot;
 
@@ -34,7 +36,9 @@ pub(crate) fn serve(folder: &Path) {
             .route("/append/{client}", post(append))
             .route("/bytes", post(bytes))
             .layer(axum::extract::DefaultBodyLimit::disable())
-            .with_state(queue);
+            .with_state(queue)
+            .route("/ws", get(broadcast::upgrade))
+            .with_state(tokio::sync::broadcast::Sender::new(broadcast::BEHIND_MAX));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         println!("listening on http://{}", listener.local_addr().unwrap());
         let listener = axum::serve::ListenerExt::tap_io(listener, |stream| drop(stream.set_nodelay(true)));
