@@ -6,6 +6,7 @@ mod served;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::ConnectInfo;
@@ -23,8 +24,8 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 use tombolo_core::{Env as _, Name, UserId};
-use tombolo_http::{App, Options, Takeover, router};
-use tombolo_service::{CloseReason, Entrant};
+use tombolo_http::{App, Options, Takeover, room_codec, router};
+use tombolo_service::{AccessChanges, CloseReason, Entrant, RoomOptions, Rooms};
 use tombolo_storage::memory::Memory;
 use tombolo_storage::{Accounts as _, Added};
 use tombolo_testkit::TestEnv;
@@ -43,11 +44,17 @@ struct World {
 
 impl World {
     async fn open() -> Self {
-        let (store, env) = (Arc::new(Memory::new()), Arc::new(TestEnv::new(1)));
+        Self::open_with(RoomOptions::default(), Arc::new(TestEnv::new(1))).await
+    }
+
+    async fn open_with(options: RoomOptions, env: Arc<TestEnv>) -> Self {
+        let store = Arc::new(Memory::new());
         let Added::New(owner) = store.add_user(&Name::parse("owner").unwrap(), None, env.now()).await.unwrap() else {
             panic!("nobody is there yet");
         };
-        let app = app(store, env, Options { rooms_open_to: Some(owner), ..Options::default() });
+        let mut app = app(store.clone(), env.clone(), Options { rooms_open_to: Some(owner), ..Options::default() });
+        Arc::get_mut(&mut app).unwrap().rooms =
+            Arc::new(Rooms::new(store, env, Arc::new(AccessChanges::default()), room_codec(), options));
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         start(serve(listener, router(app.clone())));
@@ -177,6 +184,43 @@ async fn two_work_on_one_document_and_one_leaves() {
     host.close(None).await.unwrap();
     assert!(matches!(host.next().await, Some(Ok(Message::Close(_)))));
     assert!(host.next().await.is_none_or(|end| matches!(end, Err(Error::ConnectionClosed))));
+}
+
+/// Reads until the server asks whether that was read, and answers. Whatever is sent after it comes after the answer.
+async fn answer(socket: &mut Socket) {
+    while !matches!(socket.next().await.unwrap().unwrap(), Message::Ping(asked) if asked.len() == 8) {}
+    socket.flush().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_others_added_is_deleted_by_who_has_answered_that_it_read_it() {
+    for answers in [false, true] {
+        let env = Arc::new(TestEnv::new(1));
+        let world = World::open_with(RoomOptions { merge: true, ..RoomOptions::default() }, env.clone()).await;
+        let (code, host_id) = world.room().await;
+        let mut host = world.joined(&code, &host_id, true).await;
+        let [before, after] = ["", "\n2,Eggs,c2"].map(|more| format!("# TASKS\nid,title,created_at\n1,Milk,c1{more}"));
+        send(&mut host, json!({"action": "sync_document", "document": before})).await;
+        send(&mut host, json!({"action": "ping"})).await;
+        while receive(&mut host).await != json!({"type": "pong"}) {}
+        let mut guest = world.joined(&code, "g", false).await;
+        answer(&mut guest).await;
+        send(&mut host, json!({"action": "sync_document", "document": after})).await;
+        assert_eq!(receive(&mut guest).await["document"], Value::from(after.as_str()));
+        if answers {
+            answer(&mut guest).await;
+        } else {
+            guest.send(Message::Pong(vec![0xff; 8].into())).await.unwrap();
+        }
+        // Whatever it sent before was heard when this is.
+        send(&mut guest, json!({"action": "broadcast", "data": ""})).await;
+        while receive(&mut host).await["type"] != "data" {}
+        env.advance(Duration::from_secs(1));
+        let mine = before.replace("Milk", "Soy");
+        send(&mut guest, json!({"action": "sync_document", "document": mine})).await;
+        let left = if answers { mine } else { after.replace("Milk", "Soy") };
+        assert_eq!(receive(&mut host).await["document"], Value::from(left), "{answers}");
+    }
 }
 
 #[tokio::test]

@@ -24,12 +24,23 @@ impl Allowance {
 
     /// Takes one; `false` when none is left. A clock that is set back gives nothing, and takes nothing.
     pub(super) fn take(&mut self, now: ServerTime) -> bool {
+        self.take_whole(WHOLE, now)
+    }
+
+    /// Takes what something costs that is as dear as `count`, beside the one that it came as; `false` when so many are not
+    /// left. Never more than half of what may be sent at once, so that it can be done at all.
+    pub(super) fn take_more(&mut self, count: u32, now: ServerTime) -> bool {
+        let dear = (u64::from(count) * WHOLE).min(self.most / 2);
+        self.take_whole(dear.saturating_sub(WHOLE), now)
+    }
+
+    fn take_whole(&mut self, cost: u64, now: ServerTime) -> bool {
         let passed = u64::try_from(now.since(self.at).as_micros()).unwrap_or(u64::MAX);
         self.at = now;
         self.left = self.left.saturating_add(passed.saturating_mul(self.per_second)).min(self.most);
-        let has_one = self.left >= WHOLE;
-        self.left -= if has_one { WHOLE } else { 0 };
-        has_one
+        let is_left = self.left >= cost;
+        self.left -= if is_left { cost } else { 0 };
+        is_left
     }
 }
 
@@ -53,6 +64,25 @@ mod tests {
         assert_eq!(taken(&mut allowance, START.plus(Duration::from_millis(500))), 1);
         assert_eq!(taken(&mut allowance, START.plus(Duration::from_millis(1_500))), 2);
         assert_eq!(taken(&mut allowance, START.plus(Duration::from_secs(3_600))), 5);
+    }
+
+    #[test]
+    fn what_is_dear_costs_more_and_can_always_be_done() {
+        let check = |at_once: u32, cost: u32, left: usize| {
+            let mut allowance = Allowance::new(1, at_once, START);
+            assert!(allowance.take(START) && allowance.take_more(cost, START));
+            assert_eq!(taken(&mut allowance, START), left, "{at_once} {cost}");
+        };
+        check(50, 20, 30);
+        check(50, 1, 49);
+        check(40, 20, 20);
+        check(20, 20, 10);
+        check(3, 20, 1);
+        check(1, 20, 0);
+        let mut allowance = Allowance::new(1, 50, START);
+        assert_eq!(taken(&mut allowance, START), 50);
+        assert!(!allowance.take_more(20, START.plus(Duration::from_secs(18))));
+        assert!(allowance.take_more(20, START.plus(Duration::from_secs(19))));
     }
 
     #[test]

@@ -8,12 +8,15 @@ use tombolo_core::{PeerName, RoomId, ServerTime};
 
 use super::codec::RoomCodec;
 
-/// Documents that are remembered of a peer. It made what it sends of one of the last: the client waits for 350 ms after
-/// an edit, and replaces what it has by what it is sent.
+/// Documents that are remembered of a peer: the oldest that it may have, and the newest. As a rule it made what it sends
+/// of one of the newest: the client waits for 350 ms after an edit, and replaces what it has by what it is sent. While its
+/// connection stalls it is the oldest, and nothing can take its place: of what a newer one has besides it, whoever does
+/// not know of it would seem to have deleted it. What is made of too old a one only comes back.
 const RECENT_COUNT_MAX: usize = 4;
-/// How long after a peer was sent a document it may still send what it made of an earlier one. After that it has
-/// it: who then sends what it had before has taken back what came since, and means it.
-const ARRIVES_WITHIN: Duration = Duration::from_secs(10);
+/// How long after a client is known to have read a document its page may still send what it made of an earlier one: it
+/// is behind its network by that much at most. After that it has it: who then sends what it had before has taken back what
+/// came since, and means it.
+const TAKEN_IN_WITHIN: Duration = Duration::from_secs(1);
 /// How long it is remembered after it went: a network that is cut, or a computer that slept.
 const REMEMBERED: Duration = Duration::from_secs(600);
 /// Peers that are remembered after they went, all rooms of a node together.
@@ -21,51 +24,111 @@ const GONE_COUNT_MAX: usize = 1_000;
 /// Bytes of what is remembered of them. What several had is counted for each.
 const GONE_BYTES_MAX: usize = 64 << 20;
 
-/// The documents that a peer may have before it: what it sent last, and what it was sent since. Oldest first.
+/// The documents that a peer may have before it: what it sent last, and what it was sent since. Oldest first: in the
+/// order in which it has them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Recent(Vec<Known>);
 
 #[derive(Clone, Debug)]
 struct Known {
     text: Arc<str>,
-    /// When it was sent it.
-    at: ServerTime,
+    /// Whether it wrote it, and has all of it; it may have less of what it was sent.
+    is_own: bool,
+    /// Which of the documents of its connection it is; `None`: it was not sent on this one.
+    ordinal: Option<u64>,
+    /// Since when it is known to have been read.
+    read_at: Option<ServerTime>,
+    /// Whether others lay between it and the one before it, which are not remembered.
+    is_after_gap: bool,
+}
+
+/// What a document was made of.
+#[derive(Clone, Debug)]
+pub(super) struct Base {
+    /// What the peer had.
+    pub(super) text: Arc<str>,
+    /// The whole of it.
+    document: Arc<str>,
 }
 
 impl Recent {
-    /// The peer was sent this.
-    pub(super) fn was_sent(&mut self, text: &Arc<str>, at: ServerTime) {
-        if self.0.last().is_some_and(|last| last.text == *text) {
+    /// The peer was sent this, as the document `ordinal` of its connection.
+    pub(super) fn was_sent(&mut self, text: &Arc<str>, ordinal: u64, now: ServerTime) {
+        self.0.drain(..self.first(now));
+        if let Some(last) = self.0.last_mut().filter(|last| last.text == *text) {
+            last.is_own = false;
+            last.ordinal.get_or_insert(ordinal);
             return;
         }
-        self.0.retain(|known| known.text != *text);
-        if self.0.len() == RECENT_COUNT_MAX {
-            self.0.remove(0);
+        if let Some(same) = self.0.iter().position(|known| known.text == *text) {
+            self.forget(same);
         }
-        self.0.push(Known { text: Arc::clone(text), at });
+        let ordinal = Some(ordinal);
+        self.0.push(Known { text: Arc::clone(text), is_own: false, ordinal, read_at: None, is_after_gap: false });
+        self.shrink();
     }
 
-    /// Those of a peer that has just sent `text`: what it had before it, it has no more. Otherwise whoever adds something
-    /// and takes it away again would be taken for one who does not know of it yet.
-    pub(super) fn has_sent(text: Arc<str>, at: ServerTime) -> Self {
-        Self(vec![Known { text, at }])
+    /// The peer has read all documents of its connection up to this one.
+    pub(super) fn has_read(&mut self, ordinal: u64, now: ServerTime) {
+        for known in self.0.iter_mut().filter(|known| known.ordinal.is_some_and(|sent| sent <= ordinal)) {
+            known.read_at.get_or_insert(now);
+        }
     }
 
-    /// The peer is on a new connection since `at`. What it has received on the one before is not known.
-    pub(super) fn come_again(mut self, at: ServerTime) -> Self {
-        self.0.iter_mut().for_each(|known| known.at = at);
+    fn shrink(&mut self) {
+        while self.0.len() > RECENT_COUNT_MAX {
+            self.forget(1);
+            self.0[1].is_after_gap = true;
+        }
+    }
+
+    fn forget(&mut self, at: usize) {
+        let forgotten = self.0.remove(at);
+        if let Some(next) = self.0.get_mut(at) {
+            next.is_after_gap |= forgotten.is_after_gap;
+        }
+    }
+
+    /// The peer has sent `text`, which was made of `base`: that, and what it had before it, it has no more. Otherwise
+    /// whoever adds something and takes it away again would be taken for one who does not know of it yet. What it was sent
+    /// since may be on its way.
+    pub(super) fn has_sent(&mut self, text: Arc<str>, base: Option<&Base>) {
+        let place = |base: &Base| self.0.iter().position(|known| known.text == base.document).map_or(0, |at| at + 1);
+        let gone = base.map_or(self.0.len(), place);
+        self.0.drain(..gone);
+        self.0.insert(0, Known { text, is_own: true, ordinal: None, read_at: None, is_after_gap: false });
+        self.shrink();
+    }
+
+    /// The peer is on a new connection. What it has read on the one before is not known.
+    pub(super) fn come_again(mut self) -> Self {
+        for known in &mut self.0 {
+            (known.ordinal, known.read_at) = (None, None);
+        }
         self
     }
 
-    /// What `text` was made of, presumably: the document that differs least from it, and of several the oldest. `None`
-    /// when none can be compared.
-    pub(super) fn base_of(&self, text: &str, now: ServerTime, codec: &dyn RoomCodec) -> Option<&Arc<str>> {
-        let has_arrived = |known: &Known| now.since(known.at) >= ARRIVES_WITHIN;
-        let first = self.0.iter().rposition(has_arrived).unwrap_or(0);
-        let apart = |known: &Known| codec.distance(&known.text, text);
-        let mut candidates = self.0[first..].iter().filter_map(|known| Some((&known.text, apart(known)?)));
-        let oldest = candidates.next()?;
-        Some(candidates.fold(oldest, |least, next| if next.1 < least.1 { next } else { least }).0)
+    /// The oldest that it may have before it.
+    fn first(&self, now: ServerTime) -> usize {
+        let is_taken_in = |known: &Known| known.read_at.is_some_and(|read_at| now.since(read_at) >= TAKEN_IN_WITHIN);
+        self.0.iter().rposition(is_taken_in).unwrap_or(0)
+    }
+
+    /// What `text` was made of, presumably: of the documents, as far as the peer took them in, the one that differs least
+    /// from it, and of several the oldest. Where others are missing before that one, it may have been one of those, and
+    /// the one before them is taken. `None` when none can be compared.
+    pub(super) fn base_of(&self, text: &str, now: ServerTime, codec: &dyn RoomCodec) -> Option<Base> {
+        let mut least: Option<(usize, Base)> = None;
+        let mut before: Option<Base> = None;
+        for known in &self.0[self.first(now)..] {
+            let base = known.base(codec);
+            let Some(apart) = codec.distance(&base.text, text) else { continue };
+            let before = before.replace(base.clone()).filter(|_| known.is_after_gap);
+            if least.as_ref().is_none_or(|(least, _)| apart < *least) {
+                least = Some((apart, before.unwrap_or(base)));
+            }
+        }
+        least.map(|(_, base)| base)
     }
 
     /// Whether nothing is known.
@@ -75,6 +138,14 @@ impl Recent {
 
     fn bytes(&self) -> usize {
         self.0.iter().map(|known| known.text.len()).sum()
+    }
+}
+
+impl Known {
+    fn base(&self, codec: &dyn RoomCodec) -> Base {
+        let taken_in = if self.is_own { None } else { codec.taken_in(&self.text) };
+        let text = taken_in.map_or_else(|| Arc::clone(&self.text), Arc::from);
+        Base { text, document: Arc::clone(&self.text) }
     }
 }
 
@@ -150,17 +221,26 @@ mod tests {
         PeerName::parse(text, 100).unwrap()
     }
 
+    /// What a peer may have that was sent these, and read them at that time, if it did.
     fn recent(sent: &[(&str, i64)]) -> Recent {
         let mut recent = Recent::default();
-        sent.iter().for_each(|(text, seconds)| recent.was_sent(&Arc::from(*text), at(*seconds)));
+        for (ordinal, (text, read_at)) in (1..).zip(sent) {
+            recent.was_sent(&Arc::from(*text), ordinal, at(0));
+            if *read_at > 0 {
+                recent.has_read(ordinal, at(*read_at));
+            }
+        }
         recent
+    }
+
+    fn base(recent: &Recent, text: &str, now: i64) -> Option<String> {
+        recent.base_of(text, at(now), &Lines).map(|base| base.text.to_string())
     }
 
     #[test]
     fn what_a_document_was_made_of() {
-        let check = |sent: &[(&str, i64)], text: &str, now: i64, base: Option<&str>| {
-            let recent = recent(sent);
-            assert_eq!(recent.base_of(text, at(now), &Lines).map(|base| &**base), base, "{sent:?} {text} {now}");
+        let check = |sent: &[(&str, i64)], text: &str, now: i64, expected: Option<&str>| {
+            assert_eq!(base(&recent(sent), text, now).as_deref(), expected, "{sent:?} {text} {now}");
         };
         check(&[], "a", 0, None);
         check(&[("a", 0)], "z", 1_000, Some("a"));
@@ -169,21 +249,79 @@ mod tests {
         check(&[("a", 0), ("a,b", 0)], "a,c", 0, Some("a"));
         check(&[("a", 0), ("a,b", 0)], "a,b,c", 0, Some("a,b"));
         check(&[("a,b", 0), ("a", 0)], "a,c,b", 0, Some("a,b"));
+        // What it did not take in, it did not have.
+        check(&[("a,b?", 0)], "a", 0, Some("a"));
         // As far from both.
         check(&[("a", 0), ("b", 0)], "c", 0, Some("a"));
-        // The second has arrived, and then the third.
-        check(&[("a", 0), ("a,b", 1), ("a,b,c", 5)], "a", 10, Some("a"));
-        check(&[("a", 0), ("a,b", 1), ("a,b,c", 5)], "a", 11, Some("a,b"));
-        check(&[("a", 0), ("a,b", 1), ("a,b,c", 5)], "a", 15, Some("a,b,c"));
+        // Nobody knows whether any was read.
+        check(&[("a", 0), ("a,b", 0), ("a,b,c", 0)], "a", 1_000, Some("a"));
+        // The second was taken in, and then the third.
+        check(&[("a", 0), ("a,b", 5), ("a,b,c", 7)], "a", 5, Some("a"));
+        check(&[("a", 0), ("a,b", 5), ("a,b,c", 7)], "a", 6, Some("a,b"));
+        check(&[("a", 0), ("a,b", 5), ("a,b,c", 7)], "a", 8, Some("a,b,c"));
+        // The third was read, so was the second.
+        check(&[("a", 0), ("a,b", 0), ("a,b,c", 7), ("a,b,c,d", 0)], "a", 8, Some("a,b,c"));
         // Four are remembered, each once.
-        check(&[("a", 0), ("b", 0), ("c", 0), ("d", 0), ("e", 0)], "a", 0, Some("b"));
         check(&[("a", 0), ("b", 0), ("c", 0), ("d", 0), ("b", 0)], "a", 0, Some("a"));
+        check(&[("a", 0), ("b", 0), ("c", 0), ("d", 0), ("a", 0)], "z", 0, Some("b"));
+    }
+
+    #[test]
+    fn the_oldest_that_a_peer_may_have_is_remembered_however_many_it_is_sent() {
+        let mut recent = recent(&[("a", 0), ("a,b", 0), ("a,b,c", 0), ("a,b,c,d", 0), ("a,b,c,d,e", 0)]);
+        let check = |recent: &Recent, text: &str, expected: &str| {
+            assert_eq!(base(recent, text, 5).as_deref(), Some(expected), "{text}");
+        };
+        check(&recent, "z", "a");
+        check(&recent, "a,z", "a");
+        // It may have been made of the second, which is not remembered: the third has what that had not.
+        check(&recent, "a,b,z", "a");
+        check(&recent, "a,b,c,z", "a");
+        check(&recent, "a,b,c,d,z", "a,b,c,d");
+        check(&recent, "a,b,c,d,e,z", "a,b,c,d,e");
+        // The third was read, and whatever lay before it.
+        recent.has_read(3, at(4));
+        check(&recent, "a,b,z", "a,b,c");
+    }
+
+    #[test]
+    fn what_a_peer_wrote_it_has_all_of_until_it_is_sent_it() {
+        let mut recent = Recent::default();
+        recent.has_sent("a,b?".into(), None);
+        assert_eq!(base(&recent, "a", 0).as_deref(), Some("a,b?"));
+        recent.was_sent(&"a,b?".into(), 1, at(0));
+        assert_eq!(base(&recent, "a", 0).as_deref(), Some("a"));
+    }
+
+    #[test]
+    fn what_was_on_its_way_when_a_peer_sent_something_comes_after_it() {
+        let mut recent = recent(&[("a", 0), ("a,b", 0), ("a,b,c", 0)]);
+        let made_of = recent.base_of("a,z", at(0), &Lines);
+        recent.has_sent("a,z".into(), made_of.as_ref());
+        recent.was_sent(&"a,b,c,z".into(), 4, at(0));
+        let check = |recent: &Recent, text: &str, expected: &str| {
+            assert_eq!(base(recent, text, 9).as_deref(), Some(expected), "{text}");
+        };
+        check(&recent, "a", "a,z");
+        check(&recent, "a,b", "a,b");
+        recent.has_read(3, at(8));
+        check(&recent, "a", "a,b,c");
+        recent.has_read(4, at(8));
+        check(&recent, "a", "a,b,c,z");
+        // Made of the newest: nothing else is left.
+        recent.has_sent("a,b,z".into(), recent.base_of("a,b,z", at(9), &Lines).as_ref());
+        check(&recent, "a,b,c,z", "a,b,z");
     }
 
     #[test]
     fn who_comes_again_may_have_any_of_them() {
-        let again = recent(&[("a", 0), ("a,b", 1)]).come_again(at(100));
-        assert_eq!(again.base_of("a", at(109), &Lines).map(|base| &**base), Some("a"));
+        let mut again = recent(&[("a", 0), ("a,b", 5)]).come_again();
+        assert_eq!(base(&again, "a", 100).as_deref(), Some("a"));
+        again.has_read(2, at(100));
+        assert_eq!(base(&again, "a", 200).as_deref(), Some("a"), "ordinals are those of another connection");
+        again.was_sent(&"a,b".into(), 1, at(100));
+        again.has_read(1, at(100));
+        assert_eq!(base(&again, "a", 101).as_deref(), Some("a,b"));
     }
 
     #[test]

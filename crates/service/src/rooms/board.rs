@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use tombolo_core::{Seq, ServerTime};
 
-use super::bases::Recent;
+use super::bases::{Base, Recent};
 use super::codec::RoomCodec;
+use super::counts::Held;
 use super::live::ToStore;
 use super::outlet::Parcel;
 use super::printer::{Printer, Sheet};
@@ -15,11 +16,12 @@ use super::printer::{Printer, Sheet};
 const MERGED_BYTES_MAX: usize = 4 << 20;
 
 /// The document that everybody has before them, what of it is stored, and what it may be merged with.
-#[derive(Default)]
 pub(super) struct Board {
     /// Whether documents are merged: only then are texts kept that are stored.
     merge: bool,
     present: Option<Present>,
+    /// Counts what `present` takes.
+    held: Held,
     /// Counts the documents that there were.
     turn: u64,
     /// Whether the present one is to be stored.
@@ -28,6 +30,10 @@ pub(super) struct Board {
     version: Seq,
     /// The newest that was heard of.
     heard: Seq,
+    /// The newest that others stored and that was shown while the present one was to be stored, which wins over it.
+    shown: Seq,
+    /// Whether another document than the present one was shown after it: that is to be shown again.
+    is_covered: bool,
     /// What `version` says, where documents are merged.
     stored: Option<Arc<str>>,
     /// What is being stored, and which one it is, where documents are merged.
@@ -48,20 +54,31 @@ pub(super) struct Merging {
 }
 
 impl Merging {
-    /// What is to be the document after `text` came; `None`: the text itself.
-    pub(super) fn merge(&self, text: &str, now: ServerTime, codec: &dyn RoomCodec) -> Option<Arc<str>> {
+    /// What `text` was made of, and what is to be the document after it came; without the latter, the text itself. `None`
+    /// when it is not known what it was made of.
+    pub(super) fn merge(&self, text: &str, now: ServerTime, codec: &dyn RoomCodec) -> Option<(Base, Option<Arc<str>>)> {
         let base = self.recent.base_of(text, now, codec)?;
-        if *base == self.present {
-            return None;
-        }
-        codec.merge(base, &self.present, text).map(Arc::from)
+        let merged = if base.text == self.present { None } else { codec.merge(&base.text, &self.present, text) };
+        Some((base, merged.map(Arc::from)))
     }
 }
 
 impl Board {
     /// The board of a room whose stored document is `sheet`, which says `text`, in `version`.
-    pub(super) fn new(merge: bool, stored: Option<(Sheet, Arc<str>, Seq)>) -> Self {
-        let mut board = Self { merge, ..Self::default() };
+    pub(super) fn new(merge: bool, held: Held, stored: Option<(Sheet, Arc<str>, Seq)>) -> Self {
+        let mut board = Self {
+            merge,
+            present: None,
+            held,
+            turn: 0,
+            is_dirty: false,
+            version: Seq::ZERO,
+            heard: Seq::ZERO,
+            shown: Seq::ZERO,
+            is_covered: false,
+            stored: None,
+            storing: None,
+        };
         if let Some((sheet, text, version)) = stored {
             board.take_over(sheet, &text, version);
         }
@@ -73,27 +90,54 @@ impl Board {
         self.present.as_mut().map(|present| present.sheet.parcel(printer))
     }
 
+    /// Whether there is room for `sheet` in place of the present document, where all open rooms may hold so much
+    /// together; it is counted then, and is to be put.
+    #[must_use]
+    pub(super) fn has_room(&mut self, sheet: &Sheet, held_bytes_max: usize) -> bool {
+        self.held.may_resize(sheet.size(), held_bytes_max)
+    }
+
     /// Makes `text` the document; `false` when it is already.
     pub(super) fn put(&mut self, sheet: Sheet, text: Arc<str>) -> bool {
+        self.is_covered = false;
         if self.says(&sheet) {
             return false;
         }
-        self.present = Some(Present { sheet, text: Some(text) });
+        self.present(sheet, Some(text));
         self.turn += 1;
         self.is_dirty = true;
         true
     }
 
-    /// What others stored as `version` is the document now. Says whether it is another one than it was.
+    /// What others stored as `version` is the document now. Says whether it is another one than was shown.
     pub(super) fn take_over(&mut self, sheet: Sheet, text: &Arc<str>, version: Seq) -> bool {
         let is_other = !self.says(&sheet);
         if is_other {
-            self.present = Some(Present { sheet, text: self.mergeable(text) });
+            self.present(sheet, self.mergeable(text));
             self.turn += 1;
         }
         self.is_dirty = false;
         self.know(version, Some(text));
+        is_other | std::mem::take(&mut self.is_covered)
+    }
+
+    /// Others stored `sheet` as `version`, and the present document is stored after it, or to be. Says whether it is to
+    /// be shown all the same: it came, like any other. Where documents are merged, storing brings them together.
+    pub(super) fn cover(&mut self, sheet: &Sheet, version: Seq) -> bool {
+        if self.merge || version <= self.shown {
+            return false;
+        }
+        self.shown = version;
+        let is_other = !self.says(sheet);
+        self.is_covered |= is_other;
         is_other
+    }
+
+    /// Whether the present document is to be shown again, which it is then: it is what is stored, and others were shown
+    /// after it. Not while something newer is to be read.
+    pub(super) fn uncover(&mut self) -> bool {
+        let is_last = !self.is_dirty && !self.is_behind();
+        is_last && std::mem::take(&mut self.is_covered)
     }
 
     /// Another document is stored as `version` than what the present one was made of; the present one is still to be
@@ -124,7 +168,11 @@ impl Board {
     }
 
     pub(super) fn is_behind(&self) -> bool {
-        self.heard > self.version && !self.is_dirty
+        match (self.is_dirty, self.merge) {
+            (false, _) => self.heard > self.version,
+            (true, false) => self.heard > self.version.max(self.shown),
+            (true, true) => false,
+        }
     }
 
     pub(super) fn begin_storing(&mut self) -> Option<ToStore> {
@@ -134,12 +182,16 @@ impl Board {
         Some(ToStore { text, after: self.merge.then_some(self.version), turn: self.turn })
     }
 
-    pub(super) fn stored(&mut self, turn: u64, version: Seq) {
+    /// Says which version others stored just before `version`, if it was not shown.
+    pub(super) fn stored(&mut self, turn: u64, version: Seq) -> Option<Seq> {
+        let before = Seq::new(version.get().saturating_sub(1));
+        let missed = (!self.merge && before > self.version.max(self.shown)).then_some(before);
         let text = self.storing.take().filter(|storing| storing.0 == turn).map(|storing| storing.1);
         self.know(version, text.as_ref());
         if turn == self.turn {
             self.settle();
         }
+        missed
     }
 
     /// Nothing is to be stored any more.
@@ -174,6 +226,11 @@ impl Board {
     /// `text`, if it may be merged.
     pub(super) fn mergeable(&self, text: &Arc<str>) -> Option<Arc<str>> {
         self.may_be_merged(text).then(|| Arc::clone(text))
+    }
+
+    fn present(&mut self, sheet: Sheet, text: Option<Arc<str>>) {
+        self.held.resize(sheet.size());
+        self.present = Some(Present { sheet, text });
     }
 
     const fn may_be_merged(&self, text: &str) -> bool {

@@ -1,5 +1,6 @@
 //! How a protocol writes what its peers are told.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -66,6 +67,40 @@ pub trait RoomCodec: Send + Sync {
     /// is all there is.
     fn merge(&self, base: &str, theirs: &str, mine: &str) -> Option<String>;
 
+    /// What a client has of a document that it was sent, where that is less than all of it: clients drop what they
+    /// cannot take in, and did not delete it. `None`: all of it.
+    fn taken_in(&self, sent: &str) -> Option<String>;
+
     /// By how much two documents differ, in parts that can be merged; `None` when one of them cannot be read.
     fn distance(&self, one: &str, other: &str) -> Option<usize>;
+}
+
+/// A codec that does not panic where it reads documents: clients send what they like, and a document over which a codec
+/// stumbles must not end the storing of all rooms, or the connection that it came by.
+pub(super) struct CarefulCodec(pub(super) Arc<dyn RoomCodec>);
+
+impl RoomCodec for CarefulCodec {
+    fn encode(&self, notice: Notice<'_>) -> Bytes {
+        self.0.encode(notice)
+    }
+
+    fn merge(&self, base: &str, theirs: &str, mine: &str) -> Option<String> {
+        unless_it_panics(|| self.0.merge(base, theirs, mine))
+    }
+
+    fn taken_in(&self, sent: &str) -> Option<String> {
+        unless_it_panics(|| self.0.taken_in(sent))
+    }
+
+    fn distance(&self, one: &str, other: &str) -> Option<usize> {
+        unless_it_panics(|| self.0.distance(one, other))
+    }
+}
+
+/// As if a document could not be read, where reading it panics: a codec has no state that could be left half changed.
+fn unless_it_panics<T>(read: impl FnOnce() -> Option<T>) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| {
+        tracing::error!("merging documents panicked; the one that came last wins as it is");
+        None
+    })
 }

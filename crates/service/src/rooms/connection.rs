@@ -10,9 +10,10 @@ use tombolo_core::{CredentialId, PeerName, RoomCode, ServerTime, UserId};
 use super::Rooms;
 use super::allowance::Allowance;
 use super::codec::Notice;
-use super::hub::{OpenRoom, lock};
+use super::hub::OpenRoom;
 use super::keeping::NOT_FOUND;
-use super::live::{ConnectionId, Member, NewMember, NotJoined, Written};
+use super::live::{Arrival, ConnectionId, NewMember, NotJoined, Written};
+use super::lock::lock;
 use super::opening::Entered;
 use super::outlet::{CloseReason, Outlet};
 use crate::ServiceError;
@@ -20,6 +21,11 @@ use crate::windows::network;
 
 /// How often a room is looked for that is let go of at the moment of joining it.
 const JOIN_TRIES: usize = 3;
+/// Messages as which joining counts: who is told of everybody in a full room is sent some megabytes, and all others are
+/// told of him.
+const JOIN_COST: u32 = 20;
+/// What is told when documents take as much as they may.
+const TOO_MUCH_HELD: &str = "The server holds too many large documents at the moment: try again later";
 
 /// Whom a connection was let in as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +73,8 @@ pub struct Connection {
     outlet: Arc<Outlet>,
     room: Option<Arc<OpenRoom>>,
     allowance: Allowance,
+    /// Up to which document its client is known to have read what it was sent.
+    read: u64,
 }
 
 /// A wish to join that is within the bounds.
@@ -82,7 +90,7 @@ impl Connection {
     pub(super) fn new(rooms: Arc<Rooms>, id: ConnectionId, entrant: Entrant, outlet: Arc<Outlet>) -> Self {
         let (options, now) = (&rooms.options, rooms.env.now());
         let allowance = Allowance::new(options.messages_per_second, options.messages_burst, now);
-        Self { rooms, id, entrant, outlet, room: None, allowance }
+        Self { rooms, id, entrant, outlet, room: None, allowance, read: 0 }
     }
 
     /// What is to be written.
@@ -104,17 +112,28 @@ impl Connection {
         }
         let is_admitted = self.allowance.take(self.rooms.env.now());
         if !is_admitted {
-            let rate = self.rooms.options.messages_per_second;
-            self.close(CloseReason::Limited, &format!("Too many messages: at most {rate} a second"));
+            self.close_too_fast();
         }
         is_admitted
     }
 
-    /// Joins a room, and leaves the one it was in. Where it cannot, it stays in the one it was in. May be dropped midway.
+    fn close_too_fast(&self) {
+        let rate = self.rooms.options.messages_per_second;
+        self.close(CloseReason::Limited, &format!("Too many messages: at most {rate} a second"));
+    }
+
+    /// Joins a room, and leaves the one it was in. Where it cannot, it stays in the one it was in; only if the other fills
+    /// up or ends between leaving the one and joining the other, it is in none. May be dropped midway.
+    ///
+    /// It counts as several messages. One who joins too often, or a room that is full, is closed.
     ///
     /// # Errors
     /// [`ServiceError::Store`]: the peer is to be told that it may try again.
     pub async fn join(&mut self, wish: JoinWish<'_>) -> Result<Joined, ServiceError> {
+        if !self.allowance.take_more(JOIN_COST, self.rooms.env.now()) {
+            self.close_too_fast();
+            return Ok(Joined::Done);
+        }
         let Some(wish) = self.read(wish) else { return Ok(Joined::Done) };
         for _ in 0..JOIN_TRIES {
             let room = match self.rooms.enter(&self.entrant, &wish.code).await? {
@@ -124,11 +143,12 @@ impl Connection {
                     return Ok(Joined::Done);
                 }
             };
-            if self.room.as_ref().is_some_and(|old| !Arc::ptr_eq(old, &room)) {
+            let refused = room.live.refuses(self.id);
+            if refused.is_none() && self.room.as_ref().is_some_and(|old| !Arc::ptr_eq(old, &room)) {
                 self.part();
             }
-            match self.join_open(&room, &wish) {
-                Ok(Member { is_withheld, .. }) => {
+            match refused.map_or_else(|| self.join_open(&room, &wish), Err) {
+                Ok(Arrival { is_withheld, .. }) => {
                     self.room = Some(room);
                     return Ok(if is_withheld { Joined::Withheld } else { Joined::Done });
                 }
@@ -168,6 +188,7 @@ impl Connection {
         match entered {
             Entered::TooManyWrong(wait) => self.tell_to_wait("Too many wrong room codes from this address", *wait),
             Entered::TooManyMade(wait) => self.tell_to_wait("Too many rooms were made from this address", *wait),
+            Entered::TooMuchHeld => self.tell(TOO_MUCH_HELD),
             Entered::Full => self.tell("No more rooms can be made here"),
             Entered::Unknown | Entered::Room(_) => self.tell(NOT_FOUND),
         }
@@ -178,7 +199,7 @@ impl Connection {
         self.tell(&format!("{what}: try again in {seconds} s"));
     }
 
-    fn join_open(&self, room: &OpenRoom, wish: &Wish) -> Result<Member, NotJoined> {
+    fn join_open(&self, room: &OpenRoom, wish: &Wish) -> Result<Arrival, NotJoined> {
         let new = NewMember {
             connection: self.id,
             peer: wish.peer.clone(),
@@ -253,6 +274,7 @@ impl Connection {
         match written {
             Written::Dirty => self.rooms.due.add(room),
             Written::Unchanged => {}
+            Written::NoRoom => self.close(CloseReason::Busy, TOO_MUCH_HELD),
             Written::NotHere => self.is_in_none(),
         }
     }
@@ -268,6 +290,17 @@ impl Connection {
     fn is_in_none(&mut self) {
         self.room = None;
         self.tell(NOT_FOUND);
+    }
+
+    /// The client has read all documents that it was sent, up to the one that [`Outlet::to_ask`] named. Says whether it was
+    /// asked that, and had not answered yet: anything else changes nothing.
+    pub fn has_read(&mut self, ordinal: u64) -> bool {
+        let is_news = ordinal > self.read && self.outlet.has_asked(ordinal);
+        if is_news {
+            self.read = ordinal;
+            self.room.iter().for_each(|room| room.live.has_read(self.id, ordinal));
+        }
+        is_news
     }
 
     /// Answers that the server is there.

@@ -1,5 +1,6 @@
 //! What is counted of rooms.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use super::outlet::CloseReason;
@@ -32,6 +33,7 @@ pub(super) struct Tally {
     sent: AtomicU64,
     queue_bytes: AtomicUsize,
     waiting_bytes: AtomicUsize,
+    held_bytes: AtomicUsize,
     closes: [AtomicU64; CloseReason::ALL.len()],
 }
 
@@ -60,6 +62,12 @@ impl Tally {
         }
     }
 
+    /// Bytes of the documents of all open rooms.
+    #[cfg(test)]
+    pub(super) fn held_bytes(&self) -> usize {
+        self.held_bytes.load(Ordering::Relaxed)
+    }
+
     pub(super) fn joined(&self) {
         self.peers.fetch_add(1, Ordering::Relaxed);
     }
@@ -81,11 +89,57 @@ impl Tally {
         self.closes[reason as usize].fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn waits(&self, bytes: usize) {
-        self.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
+    /// Counts what waits; says how much does then.
+    pub(super) fn waits(&self, bytes: usize) -> usize {
+        self.waiting_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes
     }
 
     pub(super) fn waits_no_more(&self, bytes: usize) {
         self.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+/// What the document of a room takes, counted among what those of all open rooms take, until this is dropped.
+#[derive(Debug)]
+pub(super) struct Held {
+    bytes: usize,
+    tally: Arc<Tally>,
+}
+
+impl Held {
+    /// Nothing yet.
+    pub(super) const fn nothing(tally: Arc<Tally>) -> Self {
+        Self { bytes: 0, tally }
+    }
+
+    /// It takes so much now, however much that is together.
+    pub(super) fn resize(&mut self, bytes: usize) {
+        if bytes > self.bytes {
+            self.tally.held_bytes.fetch_add(bytes - self.bytes, Ordering::Relaxed);
+        } else {
+            self.tally.held_bytes.fetch_sub(self.bytes - bytes, Ordering::Relaxed);
+        }
+        self.bytes = bytes;
+    }
+
+    /// It takes so much now, unless that is more than before and all together would take more than `bytes_max`; `false`
+    /// then.
+    #[must_use]
+    pub(super) fn may_resize(&mut self, bytes: usize, bytes_max: usize) -> bool {
+        let growth = bytes.saturating_sub(self.bytes);
+        if growth == 0 {
+            self.resize(bytes);
+            return true;
+        }
+        let grown = |held: usize| held.checked_add(growth).filter(|held| *held <= bytes_max);
+        let is_grown = self.tally.held_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, grown).is_ok();
+        self.bytes += if is_grown { growth } else { 0 };
+        is_grown
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.resize(0);
     }
 }

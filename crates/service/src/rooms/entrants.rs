@@ -12,8 +12,8 @@ use tombolo_core::{CredentialId, ServerTime};
 
 use super::Rooms;
 use super::connection::Entrant;
-use super::hub::lock;
 use super::live::ConnectionId;
+use super::lock::lock;
 use super::outlet::{CloseReason, Outlet};
 use crate::ServiceError;
 use crate::windows::network;
@@ -48,14 +48,14 @@ pub(super) struct Entrants {
 
 #[derive(Default)]
 struct Known {
-    connections: HashMap<ConnectionId, Connected>,
+    connections: HashMap<ConnectionId, Admitted>,
     by_address: HashMap<IpAddr, usize>,
     /// Keys that may have been revoked between being looked at and being known here.
     fresh: HashSet<CredentialId>,
     is_closed: bool,
 }
 
-struct Connected {
+struct Admitted {
     credential: Option<CredentialId>,
     expires_at: Option<ServerTime>,
     address: IpAddr,
@@ -80,7 +80,7 @@ impl Entrants {
         }
         *known.by_address.entry(address).or_default() += 1;
         let id = ConnectionId(self.next.fetch_add(1, Ordering::Relaxed));
-        known.connections.insert(id, Connected { credential, expires_at, address, outlet: Arc::clone(outlet) });
+        known.connections.insert(id, Admitted { credential, expires_at, address, outlet: Arc::clone(outlet) });
         if let Some(credential) = credential {
             known.fresh.insert(credential);
             self.came.notify_one();
@@ -91,7 +91,7 @@ impl Entrants {
     /// A connection is gone.
     pub(super) fn leave(&self, id: ConnectionId) {
         let mut known = lock(&self.known);
-        let Some(Connected { address, .. }) = known.connections.remove(&id) else { return };
+        let Some(Admitted { address, .. }) = known.connections.remove(&id) else { return };
         if let Some(count) = known.by_address.get_mut(&address) {
             *count -= 1;
             if *count == 0 {
@@ -110,7 +110,7 @@ impl Entrants {
         self.outlets_of(|_| true)
     }
 
-    fn outlets_of(&self, is_meant: impl Fn(&Connected) -> bool) -> Vec<Arc<Outlet>> {
+    fn outlets_of(&self, is_meant: impl Fn(&Admitted) -> bool) -> Vec<Arc<Outlet>> {
         let known = lock(&self.known);
         known.connections.values().filter(|one| is_meant(one)).map(|one| Arc::clone(&one.outlet)).collect()
     }
@@ -178,7 +178,7 @@ impl Rooms {
         Some(self.entrants.next_end(now)?.since(now).min(WAIT_MAX))
     }
 
-    fn close_those(&self, is_meant: impl Fn(&Connected) -> bool) {
+    fn close_those(&self, is_meant: impl Fn(&Admitted) -> bool) {
         self.close_outlets(&self.entrants.outlets_of(is_meant), CloseReason::Revoked, REVOKED);
     }
 

@@ -41,7 +41,8 @@ pub(super) struct OpenRoom {
     pub(super) has_data: AtomicBool,
     /// Whether somebody is about to store its document.
     pub(super) is_due: AtomicBool,
-    /// Held while its document is stored: two at once could end up in the wrong order.
+    /// Held while its document is stored: two at once could end up in the wrong order. And while what others stored is
+    /// read, so that what this node stores itself is known for it.
     pub(super) storing: tokio::sync::Mutex<()>,
     /// When its document was last begun to be stored.
     pub(super) stored_at: Mutex<Option<Instant>>,
@@ -146,9 +147,4 @@ impl Hub {
     fn map(&self) -> MutexGuard<'_, Map> {
         self.map.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Locks what is plain data, of which each change is whole after every statement.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -10,7 +10,8 @@ use bytes::Bytes;
 use super::codec::{Notice, PeerInfo, RoomCodec};
 use super::outlet::{Outlet, Parcel, Taken};
 
-/// Writes lines. A document is a set of words between commas; one with a `!` cannot be read.
+/// Writes lines. A document is a set of words between commas; one with a `!` cannot be read. Clients do not take in words
+/// with a `?`.
 pub(super) struct Lines;
 
 impl RoomCodec for Lines {
@@ -37,6 +38,11 @@ impl RoomCodec for Lines {
         let added = mine.iter().filter(|word| !base.contains(*word));
         let merged: BTreeSet<&str> = kept.chain(added).copied().collect();
         Some(merged.into_iter().collect::<Vec<_>>().join(","))
+    }
+
+    fn taken_in(&self, sent: &str) -> Option<String> {
+        let taken_in = || sent.split(',').filter(|word| !word.contains('?')).collect::<Vec<_>>().join(",");
+        sent.contains('?').then(taken_in)
     }
 
     fn distance(&self, one: &str, other: &str) -> Option<usize> {

@@ -17,6 +17,7 @@ mod keeping;
 #[cfg(test)]
 mod lines;
 mod live;
+mod lock;
 mod lookups;
 mod opening;
 mod options;
@@ -72,6 +73,8 @@ pub struct Rooms {
     due: Due,
     /// Leases that could not be given back yet.
     returned: Mutex<Vec<Returned>>,
+    /// Held while leases are renewed or given back: one that was given back meanwhile would be there again.
+    leases: tokio::sync::Mutex<()>,
     crossing: Arc<Crossing>,
     /// Whether documents are taken in no more. Held for reading while one is.
     is_stopping: RwLock<bool>,
@@ -103,6 +106,7 @@ impl Rooms {
             entrants: Entrants::new(options.sockets_per_address_max),
             due: Due::default(),
             returned: Mutex::default(),
+            leases: tokio::sync::Mutex::default(),
             crossing: Crossing::new(node),
             is_stopping: RwLock::new(false),
             store,
@@ -192,7 +196,7 @@ impl Rooms {
     /// # Errors
     /// [`ServiceError::Store`]; it is tried again by the next call.
     pub async fn renew(&self) -> Result<(), ServiceError> {
-        self.renew_leases().await
+        self.renew_leases(self.env.now()).await
     }
 
     /// Lets go of rooms that nobody is in, and ends those that were left for long enough: to be called every
@@ -212,7 +216,7 @@ impl Rooms {
         for room in self.hub.clear() {
             room.live.evict_all(REPLACED);
         }
-        hub::lock(&self.returned).clear();
+        lock::lock(&self.returned).clear();
     }
 
     /// Closes all connections, and takes no more. No document is taken in any more when this returns.

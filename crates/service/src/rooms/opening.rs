@@ -27,6 +27,8 @@ pub(super) enum Entered {
     TooManyMade(Duration),
     /// It would have to be made, and its owner has as many as he may.
     Full,
+    /// With its document, all open rooms would hold more than they may.
+    TooMuchHeld,
 }
 
 impl Rooms {
@@ -53,21 +55,20 @@ impl Rooms {
                 }
             }
         }
-        Ok(self.open(key, entrant.owner, code).await?.map_or(Entered::Unknown, Entered::Room))
+        self.open(key, entrant.owner, code).await
     }
 
-    /// Opens a room, unless it is open: one who joins opens it, those who come meanwhile wait for him. `None` when there
-    /// is none.
-    async fn open(&self, key: RoomKey, owner: UserId, code: &RoomCode) -> Result<Option<Arc<OpenRoom>>, ServiceError> {
+    /// Opens a room, unless it is open: one who joins opens it, those who come meanwhile wait for him.
+    async fn open(&self, key: RoomKey, owner: UserId, code: &RoomCode) -> Result<Entered, ServiceError> {
         let _turn = self.opening.take(key.clone()).await;
         let there = self.hub.find(&key);
         // One that is there and not ready was left by somebody who went while he opened it.
         let room = match there {
-            Some(room) if room.is_ready.load(Acquire) => return Ok(Some(room)),
+            Some(room) if room.is_ready.load(Acquire) => return Ok(Entered::Room(room)),
             Some(room) => room,
             None => match self.open_cold(owner, code).await? {
-                Some(room) => room,
-                None => return Ok(None),
+                Entered::Room(room) => room,
+                other => return Ok(other),
             },
         };
         if !room.live.others().is_empty() {
@@ -76,23 +77,28 @@ impl Rooms {
             self.look_at(std::slice::from_ref(&room)).await?;
         }
         room.is_ready.store(true, Release);
-        Ok(Some(room))
+        Ok(Entered::Room(room))
     }
 
-    async fn open_cold(&self, owner: UserId, code: &RoomCode) -> Result<Option<Arc<OpenRoom>>, ServiceError> {
+    async fn open_cold(&self, owner: UserId, code: &RoomCode) -> Result<Entered, ServiceError> {
         let epoch = self.hub.epoch();
         // What others tell is heard from before the room is read.
         let attention = self.crossing.attend(self.store.bus());
         let now = self.env.now();
         let id = LeaseId::new(random_number(&*self.env));
         let lease = Lease { id, node: self.crossing.pump.node(), until: now.plus(LEASE_SPAN) };
-        let Some(opened) = self.store.open_room(owner, code, lease, now).await? else { return Ok(None) };
-        let live = LiveRoom::open(opened, Arc::clone(&self.common), self.env.now());
+        let Some(opened) = self.store.open_room(owner, code, lease, now).await? else { return Ok(Entered::Unknown) };
+        let space = opened.room.space();
+        let Some(live) = LiveRoom::open(opened, Arc::clone(&self.common), self.env.now()) else {
+            // Nobody is in it by this: it is not kept open.
+            self.give_back(vec![(space, id, now)]).await?;
+            return Ok(Entered::TooMuchHeld);
+        };
         let room = Arc::new(OpenRoom::new(live, id, attention));
         if !self.hub.insert(&room, epoch) {
             // It is of another database than the one that is there now.
             return Err(ServiceError::Busy);
         }
-        Ok(Some(room))
+        Ok(Entered::Room(room))
     }
 }

@@ -33,7 +33,7 @@ pub struct RoomOptions {
     pub broadcast_bytes_max: usize,
     /// Bytes of one message of a client: escaped, a document is longer than it is.
     pub message_bytes_max: usize,
-    /// Messages a second that one connection may go on sending.
+    /// Messages a second that one connection may go on sending. Joining counts as several.
     pub messages_per_second: u32,
     /// Messages that it may send at once before that.
     pub messages_burst: u32,
@@ -44,6 +44,8 @@ pub struct RoomOptions {
     /// Bytes of everything that waits for any connection, each message counted once. Above it, connections with much
     /// before them are given up first.
     pub waiting_bytes_max: usize,
+    /// Bytes of the documents of all rooms that are open on a node.
+    pub held_bytes_max: usize,
     /// Bytes of messages that have begun to arrive, of all connections together.
     pub arriving_bytes_max: usize,
     /// Wrong codes of one address in a minute.
@@ -74,6 +76,7 @@ impl Default for RoomOptions {
             queue_count_max: 4_096,
             queue_bytes_max: 96 * MIB,
             waiting_bytes_max: 1_024 * MIB,
+            held_bytes_max: 2_048 * MIB,
             arriving_bytes_max: 1_024 * MIB,
             wrong_codes_per_minute: 100,
             made_per_minute: 600,

@@ -1,5 +1,6 @@
 //! What one connection is still to be sent.
 
+mod heavy;
 #[cfg(test)]
 mod tests;
 
@@ -11,6 +12,7 @@ use std::task::{Poll, Waker};
 use bytes::Bytes;
 
 use super::printer::{Printer, Waiting};
+pub(super) use heavy::Heavy;
 
 /// What a parcel is, as far as it matters to the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,12 +31,17 @@ pub struct Parcel {
     /// What it is.
     pub kind: ParcelKind,
     /// Counts the message among those that wait, until the last of its parcels is dropped.
-    _waiting: Arc<Waiting>,
+    waiting: Arc<Waiting>,
 }
 
 impl Parcel {
     pub(super) const fn new(bytes: Bytes, kind: ParcelKind, waiting: Arc<Waiting>) -> Self {
-        Self { bytes, kind, _waiting: waiting }
+        Self { bytes, kind, waiting }
+    }
+
+    /// What of it is freed, about, when one that it waits for does not wait any more.
+    fn share(&self) -> usize {
+        self.bytes.len() / Arc::strong_count(&self.waiting)
     }
 }
 
@@ -93,7 +100,8 @@ pub enum Taken {
 const TAKEN_COUNT_MAX: usize = 64;
 /// Bytes that are taken at once, unless one parcel alone is larger.
 const TAKEN_BYTES_MAX: usize = 1 << 20;
-/// What a connection may have before it when the node has too much waiting altogether.
+/// What a connection may have before it when the node has too much waiting altogether. Those with more are known, so
+/// that they are found then.
 const WHEN_SHORT_BYTES_MAX: usize = 1 << 20;
 /// Places for parcels that an empty queue keeps: some hundred bytes. Whoever had more gives them back, or each burst
 /// would stay with each of ten thousand idle connections.
@@ -117,6 +125,12 @@ struct Queue {
     bytes: usize,
     /// Documents among them.
     documents: usize,
+    /// Whether it is known to be one that holds much.
+    is_heavy: bool,
+    /// Documents that were ever pushed, also those that were dropped.
+    pushed: u64,
+    /// Up to which of them the client was asked whether it has read them.
+    asked: u64,
     /// Set once: nothing is pushed any more.
     closing: Option<CloseReason>,
     /// Whoever waits for something to take. It is only there while there is nothing.
@@ -135,8 +149,9 @@ impl Outlet {
     ///
     /// Where that is more than may wait, superseded documents are dropped; if that is not enough, so is everything, and
     /// the connection is told that it reads too slowly, and closed.
-    pub(super) fn push(&self, parcel: Parcel) {
+    pub(super) fn push(self: &Arc<Self>, parcel: Parcel) {
         let mut queue = self.queue();
+        queue.pushed += u64::from(parcel.kind == ParcelKind::Document);
         if queue.closing.is_some() {
             return;
         }
@@ -144,7 +159,34 @@ impl Outlet {
         if self.is_overfull(&queue) {
             self.relieve(&mut queue);
         }
+        if queue.bytes > WHEN_SHORT_BYTES_MAX && !queue.is_heavy {
+            queue.is_heavy = true;
+            self.printer.heavy().enter(self);
+        }
         Self::wake(queue);
+    }
+
+    /// Which document was pushed last: they are counted from 1.
+    pub(super) fn pushed(&self) -> u64 {
+        self.queue().pushed
+    }
+
+    /// Up to which document the client is to be asked now whether it has read them, where that matters: whatever was taken
+    /// was written, and nothing waits. Whatever answers it was sent after them. Once for each.
+    #[must_use]
+    pub fn to_ask(&self) -> Option<u64> {
+        let mut queue = self.queue();
+        let is_due = self.printer.asks && queue.pushed > queue.asked;
+        if !is_due || !queue.parcels.is_empty() || queue.closing.is_some() {
+            return None;
+        }
+        queue.asked = queue.pushed;
+        Some(queue.asked)
+    }
+
+    /// Whether the client was asked whether it has read this document.
+    pub(super) fn has_asked(&self, ordinal: u64) -> bool {
+        ordinal <= self.queue().asked
     }
 
     /// Ends the queue: what is in it is still sent, then `last`, and then the connection is closed. The first reason
@@ -160,6 +202,27 @@ impl Outlet {
             self.clear(&mut queue);
         }
         self.end(&mut queue, reason, last);
+        Self::wake(queue);
+    }
+
+    /// What of what waits on the node is freed when this one is given up: of a message that waits for others as well,
+    /// its share.
+    fn share(&self) -> usize {
+        self.queue().parcels.iter().map(Parcel::share).sum()
+    }
+
+    /// Gives the connection up for others, if it still holds much without the documents that are superseded. One that is
+    /// being closed already is not sent what waits for it either.
+    fn give_up(&self) {
+        let mut queue = self.queue();
+        self.drop_superseded(&mut queue);
+        if !queue.is_heavy {
+            return;
+        }
+        self.clear(&mut queue);
+        if queue.closing.is_none() {
+            self.end(&mut queue, CloseReason::TooSlow, Some(self.printer.last_words(TOO_SLOW)));
+        }
         Self::wake(queue);
     }
 
@@ -238,11 +301,9 @@ impl Outlet {
     /// Whether more waits than may. One parcel alone is never too much for an empty queue, however large: it could not
     /// be delivered to anybody.
     fn is_overfull(&self, queue: &Queue) -> bool {
-        let Printer { queue_count_max, queue_bytes_max, waiting_bytes_max, .. } = *self.printer;
+        let Printer { queue_count_max, queue_bytes_max, .. } = *self.printer;
         let count = queue.parcels.len();
-        count > queue_count_max.max(1)
-            || (queue.bytes > queue_bytes_max && count > 1)
-            || (queue.bytes > WHEN_SHORT_BYTES_MAX && self.printer.tally().waiting_bytes() > waiting_bytes_max)
+        count > queue_count_max.max(1) || (queue.bytes > queue_bytes_max && count > 1)
     }
 
     /// Drops documents that are superseded, and gives the connection up where that does not help.
@@ -250,7 +311,7 @@ impl Outlet {
         self.drop_superseded(queue);
         if self.is_overfull(queue) {
             self.clear(queue);
-            self.end(queue, CloseReason::TooSlow, Some(self.printer.error(TOO_SLOW)));
+            self.end(queue, CloseReason::TooSlow, Some(self.printer.last_words(TOO_SLOW)));
         }
     }
 
@@ -282,6 +343,10 @@ impl Outlet {
 
     fn forget_bytes(&self, queue: &mut Queue, bytes: usize) {
         queue.bytes -= bytes;
+        if queue.is_heavy && queue.bytes <= WHEN_SHORT_BYTES_MAX {
+            queue.is_heavy = false;
+            self.printer.heavy().leave(self);
+        }
         self.printer.tally().unqueued(bytes);
     }
 
@@ -292,7 +357,7 @@ impl Outlet {
 
 impl Drop for Outlet {
     fn drop(&mut self) {
-        let bytes = self.queue().bytes;
-        self.printer.tally().unqueued(bytes);
+        let mut queue = self.queue();
+        self.clear(&mut queue);
     }
 }

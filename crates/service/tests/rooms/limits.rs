@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use tombolo_core::RoomCode;
 use tombolo_service::{CloseReason, Entrant, NotConnected, RoomFound, RoomMade, RoomOptions, RoomWish};
 
 use crate::bench::{HOME, Node, Peer, World};
@@ -131,6 +132,40 @@ async fn what_is_too_large_closes_the_connection_that_sent_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn documents_of_open_rooms_take_so_much_together() {
+    let world = World::new().await;
+    let options = RoomOptions { held_bytes_max: 2 * "document 1234".len(), ..RoomOptions::default() };
+    let node = world.node_with(options);
+    for code in ["FIRST", "SECOND", "THIRD"] {
+        node.make(code).await;
+    }
+    let full = "error The server holds too many large documents at the moment: try again later";
+    let (mut one, mut two) = (node.guest("FIRST", "ann").await, node.guest("SECOND", "bob").await);
+    one.0.put_document("1234");
+    two.0.put_document("12345");
+    assert_eq!(two.read(), (vec![full.to_owned()], Some(CloseReason::Busy)));
+    drop(two);
+    let mut two = node.guest("SECOND", "bob").await;
+    two.0.put_document("1234");
+    let mut three = node.guest("THIRD", "carl").await;
+    three.0.put_document("1");
+    assert_eq!(three.read().1, Some(CloseReason::Busy));
+    // One that nobody is in is let go of, which makes room for another; it is not opened again meanwhile.
+    drop(two);
+    world.pass(Duration::from_secs(6)).await;
+    node.rooms.sweep().await.unwrap();
+    one.0.put_document("12345678");
+    let mut late = node.connect();
+    late.join("SECOND", "late").await;
+    assert_eq!(late.lines(), [full]);
+    let (_, open) = world.memory.room(world.owner, &RoomCode::parse("SECOND").unwrap()).await.unwrap().unwrap();
+    assert!(open.is_empty(), "nobody holds it by having asked");
+    one.0.put_document("");
+    late.join("SECOND", "late").await;
+    assert!(late.lines().contains(&"document 1234".to_owned()));
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_sends_too_fast_is_closed() {
     let world = World::new().await;
     let options = RoomOptions { messages_per_second: 2, messages_burst: 3, ..RoomOptions::default() };
@@ -143,4 +178,43 @@ async fn who_sends_too_fast_is_closed() {
     assert_eq!(peer.read(), (expected, Some(CloseReason::Limited)));
     let closed = node.rooms.counts().closes.into_iter().filter(|(_, count)| *count > 0).collect::<Vec<_>>();
     assert_eq!(closed, [(CloseReason::Limited, 1)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_joins_too_often_is_closed() {
+    let world = World::new().await;
+    let options = RoomOptions { messages_per_second: 2, messages_burst: 50, ..RoomOptions::default() };
+    let node = world.node_with(options);
+    node.make("ROOM").await;
+    let mut peer = node.connect();
+    for _ in 0..2 {
+        assert!(peer.0.admits());
+        peer.join("ROOM", "ann").await;
+        assert_eq!(peer.read(), (lines_of_a_join(), None));
+    }
+    world.pass(Duration::from_secs(4)).await;
+    assert!(peer.0.admits(), "a message, and no more than that");
+    peer.join("ROOM", "ann").await;
+    let expected = vec!["error Too many messages: at most 2 a second".to_owned()];
+    assert_eq!(peer.read(), (expected, Some(CloseReason::Limited)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_finds_another_room_full_was_never_out_of_his_own() {
+    let world = World::new().await;
+    let node = world.node_with(RoomOptions { peers_max: 2, ..RoomOptions::default() });
+    node.make("HOME").await;
+    node.make("FULL").await;
+    let (mut peer, other) = (node.guest("HOME", "ann").await, node.guest("HOME", "bob").await);
+    let _full = (node.guest("FULL", "carl").await, node.guest("FULL", "dora").await);
+    peer.lines();
+    peer.join("FULL", "ann").await;
+    assert_eq!(peer.read(), (vec!["error The room is full".to_owned()], Some(CloseReason::Limited)));
+    assert!(other.lines().is_empty());
+    drop(peer);
+    assert_eq!(other.lines(), ["left ann"]);
+}
+
+fn lines_of_a_join() -> Vec<String> {
+    ["room ROOM of host: ann", "connected ann ROOM", "joined ann"].map(str::to_owned).to_vec()
 }

@@ -7,6 +7,7 @@ mod bench;
 mod durable;
 mod faulty;
 mod joining;
+mod leases;
 mod limits;
 mod nodes;
 mod storing;

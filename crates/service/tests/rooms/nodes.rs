@@ -118,6 +118,49 @@ async fn whoever_stores_last_wins_everywhere() {
     }
 }
 
+/// The numbers of the documents of `of` among these.
+fn numbers(lines: &[String], of: &str) -> Vec<usize> {
+    let lines = lines.iter().filter_map(|line| line.strip_prefix("document ")?.strip_prefix(of)?.parse().ok());
+    lines.collect()
+}
+
+/// Sends a document, which the peer has before it then, after what it was sent.
+fn put(peer: &mut Peer, before: &mut Vec<String>, text: &str) {
+    before.extend(peer.lines());
+    before.push(format!("document {text}"));
+    peer.0.put_document(text);
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_both_sides_write_each_sees_what_the_other_does() {
+    // Whatever the one is behind the other, and also when they store at the same moment.
+    for lag in [0, 1, 90, 180, 270, 359] {
+        let Pair { world, one, two, mut ann, mut bob } = Pair::new().await;
+        let (near_ann, near_bob) = (one.guest("ROOM", "near_ann").await, two.guest("ROOM", "near_bob").await);
+        settle().await;
+        let (_, mut of_ann, mut of_bob) = ((near_ann.lines(), near_bob.lines()), ann.lines(), bob.lines());
+        for n in 0..30 {
+            put(&mut ann, &mut of_ann, &format!("ann{n}"));
+            world.pass(Duration::from_millis(lag)).await;
+            put(&mut bob, &mut of_bob, &format!("bob{n}"));
+            world.pass(Duration::from_millis(359 - lag)).await;
+        }
+        world.pass(SECOND * 2).await;
+        let stored = world.document("ROOM").await.unwrap();
+        of_ann.extend(ann.lines());
+        of_bob.extend(bob.lines());
+        let near = (near_ann.lines(), near_bob.lines());
+        for (lines, of) in [(of_ann, "bob"), (near.0, "bob"), (of_bob, "ann"), (near.1, "ann")] {
+            // What is sent each 360 ms and stored each 500 ms leaves out one at most, and each that is stored is shown.
+            let seen = numbers(&lines, of);
+            assert!(seen[0] == 0 && seen.last() >= Some(&28), "{lag}: {lines:?}");
+            assert!(seen.windows(2).all(|two| (1..=2).contains(&(two[1] - two[0]))), "{lag}: {lines:?}");
+            assert_eq!(*lines.last().unwrap(), format!("document {stored}"), "{lag}: all have the same before them");
+        }
+        drop((one, two));
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn documents_that_are_changed_on_two_nodes_at_once_are_merged() {
     let options = RoomOptions { merge: true, ..RoomOptions::default() };
@@ -288,6 +331,34 @@ async fn documents_that_were_missed_are_read() {
     flood(&world).await;
     assert!(ann.lines().contains(&"document missed".to_owned()));
     assert!(bob.lines().contains(&"document missed".to_owned()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_reads_few_documents_of_others_at_once_and_one_of_each_room() {
+    let world = World::new().await;
+    let (one, mut two) = (world.node(), world.node());
+    let mut peers = Vec::new();
+    for n in 0..20 {
+        let code = format!("ROOM{n}");
+        one.make(&code).await;
+        peers.push((one.guest(&code, "ann").await, two.guest(&code, "bob").await));
+    }
+    let _gate = two.store.hold("document");
+    for text in ["first", "second"] {
+        peers.iter_mut().for_each(|(ann, _)| ann.0.put_document(text));
+        world.pass(SECOND * 5).await;
+        assert_eq!(two.store.calls("document"), 8, "{text}");
+    }
+    // Whoever read is dropped, and those who wait with him.
+    two.tasks.shutdown().await;
+    two.store.heal("document");
+    let two = two.run();
+    peers.iter_mut().for_each(|(ann, _)| ann.0.put_document("third"));
+    world.pass(SECOND * 5).await;
+    for (_, bob) in &peers {
+        assert_eq!(bob.lines().last().unwrap(), "document third");
+    }
+    drop(two);
 }
 
 #[tokio::test(start_paused = true)]

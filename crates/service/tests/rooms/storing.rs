@@ -231,6 +231,34 @@ async fn peers_of_a_room_that_somebody_else_ended_are_told() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_document_that_merging_panics_at_wins_as_it_is_and_storing_goes_on() {
+    let world = World::new().await;
+    let node = world.node_with(RoomOptions { merge: true, ..RoomOptions::default() });
+    node.make("ROOM").await;
+    node.make("OTHER").await;
+    let (mut ann, mut bob) = (node.guest("ROOM", "ann").await, node.guest("ROOM", "bob").await);
+    let mut other = node.guest("OTHER", "carl").await;
+    // When it comes: what both have before them cannot be compared with it, nor what comes then.
+    ann.0.put_document("a");
+    ann.0.put_document("a ?");
+    bob.0.put_document("b");
+    assert_eq!(ann.lines().last().unwrap(), "document b");
+    world.pass(SECOND).await;
+    // When it is stored: another version is there, which it cannot be brought together with.
+    let (room, _) = world.memory.room(world.owner, &RoomCode::parse("ROOM").unwrap()).await.unwrap().unwrap();
+    let kept = RoomOptions::default().versions;
+    let put = DocumentPut { space: room.space(), text: "c ?".to_owned(), after: None, kept, now: room.created_at };
+    node.store.fail("document");
+    world.memory.put_document(put).now_or_never().unwrap().unwrap();
+    ann.0.put_document("b d");
+    world.pass(SECOND * 20).await;
+    assert_eq!(world.document("ROOM").await.as_deref(), Some("b d"));
+    other.0.put_document("text");
+    world.pass(SECOND).await;
+    assert_eq!(world.document("OTHER").await.as_deref(), Some("text"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_the_command_line_stores_is_seen_at_the_next_look() {
     let world = World::new().await;
     let node = world.node();

@@ -45,6 +45,10 @@ impl RoomCodec for Codec {
         super::csv::merge(base, theirs, mine)
     }
 
+    fn taken_in(&self, sent: &str) -> Option<String> {
+        super::csv::taken_in(sent)
+    }
+
     fn distance(&self, one: &str, other: &str) -> Option<usize> {
         super::csv::distance(one, other)
     }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use tombolo_core::NodeId;
 
-use super::wire::{MESSAGE_BYTES_MAX, Note, Part, Sheet};
+use super::wire::{Envelope, MESSAGE_BYTES_MAX, Note, Part};
 
 /// Nodes that are told apart. There are never more than a few; beyond it all are heard as for the first time.
 const NODES_MAX: usize = 1_000;
@@ -47,7 +47,7 @@ impl Ears {
 
     /// Hears a frame.
     pub(super) fn hear(&mut self, payload: &[u8]) -> Heard {
-        let Some(Sheet { node, number, part, body }) = Sheet::decode(payload) else { return Heard::Nothing };
+        let Some(Envelope { node, number, part, body }) = Envelope::decode(payload) else { return Heard::Nothing };
         if node == self.own {
             return Heard::Nothing;
         }

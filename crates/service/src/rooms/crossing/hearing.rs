@@ -14,7 +14,8 @@ use super::ears::{Ears, Heard};
 use super::wire::{Note, What};
 use super::{Crossing, Listening, TOPIC};
 use crate::rooms::Rooms;
-use crate::rooms::hub::{OpenRoom, lock};
+use crate::rooms::hub::OpenRoom;
+use crate::rooms::lock::lock;
 use crate::rooms::outlet::CloseReason;
 
 /// What is told where something of other nodes is lost.
@@ -27,6 +28,22 @@ type Reading<'a> = FuturesUnordered<Pin<Box<dyn Future<Output = ()> + Send + 'a>
 struct Held<'a> {
     crossing: &'a Crossing,
     listener: Option<Listener>,
+}
+
+/// The one who reads what others stored in a room, until it is dropped, midway or at its end.
+struct Reader(Arc<OpenRoom>);
+
+impl Reader {
+    /// `None` where there is one already.
+    fn begin(room: Arc<OpenRoom>) -> Option<Self> {
+        (!room.is_reading.swap(true, Relaxed)).then(|| Self(room))
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.0.is_reading.store(false, Relaxed);
+    }
 }
 
 impl Crossing {
@@ -139,16 +156,16 @@ impl Rooms {
         }
     }
 
-    /// Reads what others stored, beside what is heard meanwhile. One reader for each room, and few at once.
+    /// Reads what others stored, beside what is heard meanwhile. One reader for each room, and few at once; the others
+    /// wait, of which there are no more than rooms.
     fn read_if_behind<'a>(&'a self, room: Arc<OpenRoom>, reading: &Reading<'a>) {
-        if room.live.is_behind() && !room.is_reading.swap(true, Relaxed) {
-            reading.push(Box::pin(async move {
-                room.is_reading.store(false, Relaxed);
-                if let Err(error) = self.catch_up(&room).await {
-                    tracing::debug!(%error, "what others stored could not be read; it is tried again");
-                }
-            }));
-        }
+        let Some(reader) = room.live.is_behind().then(|| Reader::begin(room)).flatten() else { return };
+        reading.push(Box::pin(async move {
+            let _place = self.crossing.reading.acquire().await.expect("it is never closed");
+            if let Err(error) = self.catch_up(&reader.0).await {
+                tracing::debug!(%error, "what others stored could not be read; it is tried again");
+            }
+        }));
     }
 
     fn take_notes(&self, node: NodeId, notes: Vec<Note>) {

@@ -15,7 +15,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::timeout;
 use tombolo_core::{NodeId, PeerName};
 use tombolo_storage::{Bus, Listener, SpaceAddress};
@@ -23,8 +23,10 @@ use tombolo_storage::{Bus, Listener, SpaceAddress};
 use self::pump::Pump;
 use self::wire::What;
 use super::codec::PeerInfo;
-use super::hub::{OpenRoom, lock};
+use super::hub::OpenRoom;
+use super::keeping::AT_ONCE_MAX;
 use super::live::News;
+use super::lock::lock;
 
 /// What frames of rooms belong to.
 const TOPIC: &str = "rooms";
@@ -40,6 +42,8 @@ pub(super) struct Crossing {
     /// Told when there is a listener to be taken.
     begun: Notify,
     asks: Mutex<HashMap<SpaceAddress, Vec<Arc<Ask>>>>,
+    /// Places of those who read what others stored.
+    reading: Semaphore,
 }
 
 /// Who listens. What others say is asked for on the database only where somebody hears it.
@@ -95,6 +99,7 @@ impl Crossing {
             interest: Mutex::default(),
             begun: Notify::new(),
             asks: Mutex::default(),
+            reading: Semaphore::new(AT_ONCE_MAX),
         })
     }
 

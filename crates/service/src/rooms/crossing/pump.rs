@@ -11,7 +11,7 @@ use tombolo_core::NodeId;
 use tombolo_storage::{Bus, Frame, Payload, SpaceAddress, StoreError};
 
 use super::TOPIC;
-use super::wire::{BODY_BYTES_MAX, Note, Part, Sheet, What};
+use super::wire::{BODY_BYTES_MAX, Envelope, Note, Part, What};
 
 /// Notes that wait: what a busy node tells in a second or two, while the database does not answer.
 const WAITING_COUNT_MAX: usize = 10_000;
@@ -109,7 +109,13 @@ impl Pump {
             (part, sending.rest.split_to(len))
         };
         sending.count += 1;
-        Some(Sheet { node: self.node, number: sending.count, part, body: &body }.encode().into())
+        Some(Envelope { node: self.node, number: sending.count, part, body: &body }.encode().into())
+    }
+
+    /// Whoever tells something waits until this is dropped.
+    #[cfg(test)]
+    pub(in crate::rooms) fn hold(&self) -> impl Drop + '_ {
+        self.waiting()
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {

@@ -10,7 +10,7 @@ use tombolo_storage::{Bus, Frame, Listener, LocalBus, Reply, SpaceAddress};
 
 use super::ears::{Ears, Heard};
 use super::pump::Pump;
-use super::wire::{BODY_BYTES_MAX, Note, Part, Sheet, What};
+use super::wire::{BODY_BYTES_MAX, Envelope, Note, Part, What};
 
 const SENDER: NodeId = NodeId::new(1);
 
@@ -99,7 +99,7 @@ proptest! {
         let mut ears = Ears::new(NodeId::new(2));
         for (number, part, body) in bodies {
             let part = [Part::Whole, Part::First, Part::Further, Part::Last][usize::from(part)];
-            ears.hear(&Sheet { node: SENDER, number, part, body: &body }.encode());
+            ears.hear(&Envelope { node: SENDER, number, part, body: &body }.encode());
             ears.hear(&body);
         }
     }

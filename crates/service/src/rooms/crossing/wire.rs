@@ -70,7 +70,7 @@ pub(super) enum Part {
 
 /// A frame as it came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Sheet<'a> {
+pub(super) struct Envelope<'a> {
     /// Who sent it.
     pub(super) node: NodeId,
     /// Which of that node's frames it is, counted from one.
@@ -81,7 +81,7 @@ pub(super) struct Sheet<'a> {
     pub(super) body: &'a [u8],
 }
 
-impl Sheet<'_> {
+impl Envelope<'_> {
     /// The frame as it crosses.
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(HEAD_BYTES + self.body.len());
@@ -99,7 +99,7 @@ impl Sheet<'_> {
     }
 
     /// The frame that crossed as `bytes`; `None` when no version of this one wrote it.
-    pub(super) fn decode(mut bytes: &[u8]) -> Option<Sheet<'_>> {
+    pub(super) fn decode(mut bytes: &[u8]) -> Option<Envelope<'_>> {
         if bytes.try_get_u8().ok()? != VERSION {
             return None;
         }
@@ -112,7 +112,7 @@ impl Sheet<'_> {
             3 => Part::Last,
             _ => return None,
         };
-        Some(Sheet { node, number, part, body: bytes })
+        Some(Envelope { node, number, part, body: bytes })
     }
 }
 
@@ -275,7 +275,7 @@ mod tests {
             if let Some(notes) = Note::decode_all(&bytes) {
                 prop_assert_eq!(&joined(&notes), &bytes);
             }
-            let _ = Sheet::decode(&bytes);
+            let _ = Envelope::decode(&bytes);
         }
 
         #[test]
@@ -295,9 +295,9 @@ mod tests {
         #[test]
         fn a_frame_is_read_as_it_was_written(node in any::<i64>(), number in any::<u64>(), body in vec(any::<u8>(), 0..40)) {
             for part in [Part::Whole, Part::First, Part::Further, Part::Last] {
-                let sheet = Sheet { node: NodeId::new(node), number, part, body: &body };
-                let bytes = sheet.encode();
-                prop_assert_eq!(Sheet::decode(&bytes), Some(sheet));
+                let envelope = Envelope { node: NodeId::new(node), number, part, body: &body };
+                let bytes = envelope.encode();
+                prop_assert_eq!(Envelope::decode(&bytes), Some(envelope));
             }
         }
     }
@@ -315,8 +315,8 @@ mod tests {
 
     #[test]
     fn a_frame_of_another_version_is_none() {
-        let mut bytes = Sheet { node: NodeId::new(1), number: 1, part: Part::Whole, body: &[] }.encode();
+        let mut bytes = Envelope { node: NodeId::new(1), number: 1, part: Part::Whole, body: &[] }.encode();
         bytes[0] = 2;
-        assert_eq!(Sheet::decode(&bytes), None);
+        assert_eq!(Envelope::decode(&bytes), None);
     }
 }

@@ -10,7 +10,8 @@ use tombolo_storage::{IdleRooms, Lease, SpaceAddress, StoreError};
 use super::LEASE_SPAN;
 use crate::ServiceError;
 use crate::rooms::Rooms;
-use crate::rooms::hub::{OpenRoom, lock};
+use crate::rooms::hub::OpenRoom;
+use crate::rooms::lock::lock;
 
 /// How long a room that nobody is in stays open: whoever reloads a page finds it as he left it.
 const LEFT_KEPT: Duration = Duration::from_secs(5);
@@ -25,13 +26,14 @@ const ENDED_MAX: usize = 1_000;
 pub(in crate::rooms) type Returned = (SpaceAddress, LeaseId, ServerTime);
 
 impl Rooms {
-    /// Renews the leases of all open rooms, and learns which other nodes have them open.
-    pub(in crate::rooms) async fn renew_leases(&self) -> Result<(), ServiceError> {
+    /// Renews the leases of all open rooms as of `now`, and learns which other nodes have them open.
+    pub(in crate::rooms) async fn renew_leases(&self, now: ServerTime) -> Result<(), ServiceError> {
+        let node = self.crossing.pump.node();
+        let lease = |room: &Arc<OpenRoom>| Lease { id: room.lease, node, until: now.plus(LEASE_SPAN) };
+        let _leases = self.leases.lock().await;
         for some in self.hub.all().chunks(LEASES_MAX) {
             // Whoever is heard of from here on may have come after the store was asked.
             some.iter().for_each(|room| lock(&room.met).clear());
-            let (now, node) = (self.env.now(), self.crossing.pump.node());
-            let lease = |room: &Arc<OpenRoom>| Lease { id: room.lease, node, until: now.plus(LEASE_SPAN) };
             let leases: Vec<_> = some.iter().map(|room| (room.space, lease(room))).collect();
             let others = self.store.renew_leases(&leases, now).await?;
             if others.len() != leases.len() {
@@ -65,28 +67,29 @@ impl Rooms {
     /// Lets go of rooms that nobody is in.
     pub(in crate::rooms) async fn let_go(&self) -> Result<(), ServiceError> {
         let since = self.env.now().minus(LEFT_KEPT);
-        let shut: Vec<Returned> = self
-            .hub
-            .all()
-            .iter()
-            .filter_map(|room| Some((room, room.live.shut(since)?)))
-            .map(|(room, left_at)| {
-                self.hub.remove(room);
-                self.crossing.tell_closed(room);
-                (room.space, room.lease, left_at)
-            })
-            .collect();
+        let shut = self.hub.all().iter().filter_map(|room| self.shut(room, since)).collect();
         self.give_back(shut).await
+    }
+
+    /// Lets go of a room, if nobody is in it since `since`. Whoever finds it shut opens it anew only when the other nodes
+    /// have been told that it is closed: otherwise they would take it for the new one that is.
+    fn shut(&self, room: &Arc<OpenRoom>, since: ServerTime) -> Option<Returned> {
+        let _telling = lock(&room.telling);
+        let left_at = room.live.shut(since)?;
+        self.crossing.tell_closed(room);
+        self.hub.remove(room);
+        Some((room.space, room.lease, left_at))
     }
 
     /// Gives leases back, also those for which it failed before.
     pub(in crate::rooms) async fn give_back(&self, more: Vec<Returned>) -> Result<(), ServiceError> {
-        let some: Vec<Returned> = {
+        {
             let mut returned = lock(&self.returned);
             returned.extend(more);
             returned.truncate(RETURNED_MAX);
-            returned.clone()
-        };
+        }
+        let _leases = self.leases.lock().await;
+        let some = lock(&self.returned).clone();
         for some in some.chunks(LEASES_MAX) {
             self.store.close_rooms(some).await?;
             let done: HashSet<LeaseId> = some.iter().map(|(_, lease, _)| *lease).collect();
@@ -95,7 +98,9 @@ impl Rooms {
         Ok(())
     }
 
-    /// Ends rooms that were left for long enough.
+    /// Ends rooms that were left for long enough. Those that are open here are not among them, even if their leases ran
+    /// out because the machine slept, its clock was set or the database was away: they are renewed first, as of the same
+    /// moment, and if they cannot be, nothing ends.
     pub(in crate::rooms) async fn end_idle(&self) -> Result<(), ServiceError> {
         let now = self.env.now();
         let before = |idle: Duration| (!idle.is_zero()).then(|| now.minus(idle));
@@ -103,6 +108,7 @@ impl Rooms {
         if empty_since.is_none() && since.is_none() {
             return Ok(());
         }
+        self.renew_leases(now).await?;
         let ended = self.store.end_rooms(IdleRooms { empty_since, since, now, count_max: ENDED_MAX }).await?;
         if ended > 0 {
             tracing::info!(rooms = ended, "rooms that were left for long enough have ended");

@@ -2,15 +2,17 @@
 
 mod leases;
 mod storing;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 
 pub(super) use leases::Returned;
-pub(super) use storing::{Due, NOT_FOUND};
+pub(super) use storing::{AT_ONCE_MAX, Due, NOT_FOUND};
 
 /// How often leases are renewed.
-pub const RENEW_EVERY: Duration = Duration::from_secs(20);
+pub const RENEW_EVERY: Duration = Duration::from_secs(15);
 /// How long a lease is good for: three renewals may fail.
-pub(super) const LEASE_SPAN: Duration = Duration::from_secs(90);
+pub(super) const LEASE_SPAN: Duration = Duration::from_secs(50);
 /// How often it is looked for rooms that were left. One that is kept for a second only goes soon after it.
 pub const SWEEP_EVERY: Duration = Duration::from_secs(5);

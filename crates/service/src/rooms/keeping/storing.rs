@@ -1,6 +1,6 @@
 //! Storing documents as they fall due, and reading those that others stored.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::pin::Pin;
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, Mutex};
@@ -10,17 +10,19 @@ use futures_util::stream::{self, FuturesUnordered};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, sleep, sleep_until};
-use tombolo_storage::{DocumentPut, DocumentStored, StoreError};
+use tombolo_core::Seq;
+use tombolo_storage::{DocumentPut, DocumentStored, SpaceAddress, StoreError};
 
 use crate::ServiceError;
 use crate::rooms::Rooms;
-use crate::rooms::hub::{OpenRoom, lock};
+use crate::rooms::hub::OpenRoom;
 use crate::rooms::live::ToStore;
+use crate::rooms::lock::lock;
 
 /// Between two storings of one room: twice a second is oftener than a version a second, and half of what may be lost.
 const STORE_EVERY: Duration = Duration::from_millis(500);
 /// Documents that are stored, or read, at once: more do not make a disk faster, and each is in memory meanwhile.
-const AT_ONCE_MAX: usize = 8;
+pub(in crate::rooms) const AT_ONCE_MAX: usize = 8;
 /// Before what could not be stored is stored again.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// How often a document is brought together with another that was stored meanwhile, before it wins as it is.
@@ -41,7 +43,7 @@ pub(in crate::rooms) const NOT_FOUND: &str = "Room not found";
 
 /// Rooms that hold what is not stored.
 pub(in crate::rooms) struct Due {
-    rooms: Mutex<VecDeque<Arc<OpenRoom>>>,
+    pub(super) rooms: Mutex<VecDeque<Arc<OpenRoom>>>,
     came: Notify,
     places: Semaphore,
 }
@@ -62,6 +64,15 @@ impl Due {
         }
     }
 
+    /// Has those stored that nobody goes on with, after those that wait.
+    fn add_left(&self, mut left: Vec<Arc<OpenRoom>>) {
+        left.iter().for_each(|room| room.is_due.store(true, SeqCst));
+        let mut rooms = lock(&self.rooms);
+        let waiting: HashSet<SpaceAddress> = rooms.iter().map(|room| room.space).collect();
+        left.retain(|room| !waiting.contains(&room.space));
+        rooms.extend(left);
+    }
+
     async fn next(&self) -> Arc<OpenRoom> {
         loop {
             if let Some(room) = lock(&self.rooms).pop_front() {
@@ -76,9 +87,8 @@ impl Rooms {
     /// Stores what rooms hold as it falls due, for ever. Rooms do not wait for each other.
     pub(in crate::rooms) async fn keep_storing(&self) {
         // What whoever did this before had begun, or was about to.
-        let left: VecDeque<Arc<OpenRoom>> = self.hub.all().into_iter().filter(|room| room.live.is_dirty()).collect();
-        left.iter().for_each(|room| room.is_due.store(true, SeqCst));
-        *lock(&self.due.rooms) = left;
+        let is_left = |room: &Arc<OpenRoom>| room.live.is_dirty() || room.is_due.load(SeqCst);
+        self.due.add_left(self.hub.all().into_iter().filter(is_left).collect());
         let mut storing = FuturesUnordered::<Pin<Box<dyn Future<Output = ()> + Send + '_>>>::new();
         loop {
             tokio::select! {
@@ -134,7 +144,7 @@ impl Rooms {
             drop(text);
             match self.store.put_document(put).await? {
                 DocumentStored::Stored(version) | DocumentStored::Unchanged(version) => {
-                    room.live.stored(turn, version);
+                    self.show_missed(room, room.live.stored(turn, version)).await?;
                     break;
                 }
                 DocumentStored::Moved(document) => {
@@ -147,8 +157,21 @@ impl Rooms {
                 }
             }
         }
+        let read = self.read_newer(room).await;
         drop(storing);
-        self.catch_up(room).await
+        read
+    }
+
+    /// Shows what others stored just before a room's document was, if it was not shown here before.
+    async fn show_missed(&self, room: &OpenRoom, missed: Option<Seq>) -> Result<(), ServiceError> {
+        let Some(version) = missed else { return Ok(()) };
+        let read = self.store.document(room.space, Some(version)).await;
+        let (document, result) = match read {
+            Ok(document) => (document, Ok(())),
+            Err(error) => (None, Err(error.into())),
+        };
+        room.live.missed(document);
+        result
     }
 
     /// A room is no more: its peers are told, and are out of it.
@@ -157,8 +180,14 @@ impl Rooms {
         room.live.evict_all(NOT_FOUND);
     }
 
-    /// Reads what others stored, if they did. May be dropped midway.
+    /// Reads what others stored, if they did. Waits while the room's own is stored, which would be taken for another's.
+    /// May be dropped midway.
     pub(in crate::rooms) async fn catch_up(&self, room: &Arc<OpenRoom>) -> Result<(), ServiceError> {
+        let _storing = room.storing.lock().await;
+        self.read_newer(room).await
+    }
+
+    async fn read_newer(&self, room: &Arc<OpenRoom>) -> Result<(), ServiceError> {
         for _ in 0..READS_MAX {
             if !room.live.is_behind() {
                 break;

@@ -6,7 +6,7 @@ use tombolo_core::Seq;
 use tombolo_storage::Document;
 
 use super::{ConnectionId, LiveRoom, State, ToStore, Written};
-use crate::rooms::bases::Recent;
+use crate::rooms::bases::{Base, Recent};
 use crate::rooms::codec::Notice;
 use crate::rooms::printer::Sheet;
 
@@ -17,7 +17,9 @@ const TRIES_UNLOCKED: usize = 3;
 struct Outcome {
     sheet: Sheet,
     text: Arc<str>,
-    /// Whether it is another one than came.
+    /// What the one that came was made of, where that is known.
+    base: Option<Base>,
+    /// Whether the sender is told too: it may be about to take in what it did not know of.
     is_merged: bool,
 }
 
@@ -33,10 +35,13 @@ impl LiveRoom {
         let (state, outcome) = if self.common.merge {
             self.work_out(merging, |merging| {
                 let codec = self.printer().codec();
-                self.outcome(&sent, merging.and_then(|merging| merging.merge(&sent, now, codec)))
+                match merging.and_then(|merging| merging.merge(&sent, now, codec)) {
+                    Some((base, merged)) => self.outcome(&sent, Some(base), merged),
+                    None => self.outcome(&sent, None, None),
+                }
             })
         } else {
-            let outcome = self.outcome(&sent, None);
+            let outcome = self.outcome(&sent, None, None);
             (self.state(), outcome)
         };
         self.put_from(state, connection, &sent, outcome)
@@ -52,6 +57,15 @@ impl LiveRoom {
         true
     }
 
+    /// The client of a connection has read all documents that it was sent, up to this one.
+    pub(in crate::rooms) fn has_read(&self, connection: ConnectionId, ordinal: u64) {
+        let now = self.common.env.now();
+        let mut state = self.state();
+        if let Some(at) = state.position(connection) {
+            state.members[at].recent.has_read(ordinal, now);
+        }
+    }
+
     /// Whether its document is to be stored.
     pub(in crate::rooms) fn is_dirty(&self) -> bool {
         self.state().board.is_dirty()
@@ -63,11 +77,27 @@ impl LiveRoom {
     }
 
     /// The document of [`ToStore::turn`] is stored as `version`, or that version says the same. The room is still dirty
-    /// when another one has come since.
-    pub(in crate::rooms) fn stored(&self, turn: u64, version: Seq) {
+    /// when another one has come since; if not, it is shown again where another was shown after it.
+    ///
+    /// Says which version others stored just before it that was not shown here: it is to be read, for [`Self::missed`].
+    pub(in crate::rooms) fn stored(&self, turn: u64, version: Seq) -> Option<Seq> {
         let mut state = self.state();
         state.is_failing = false;
-        state.board.stored(turn, version);
+        let missed = state.board.stored(turn, version);
+        if missed.is_none() {
+            self.uncover(&mut state);
+        }
+        missed
+    }
+
+    /// Others stored this just before the room's own: it is shown before that, unless it is there no more.
+    pub(in crate::rooms) fn missed(&self, document: Option<Document>) {
+        let sheet = document.map(|document| (self.printer().sheet(&document.text), document.version));
+        let mut state = self.state();
+        if let Some((sheet, version)) = sheet {
+            self.cover(&mut state, sheet, version);
+        }
+        self.uncover(&mut state);
     }
 
     /// Storing failed: all connections here are told `text`, once until it succeeds again.
@@ -117,15 +147,18 @@ impl LiveRoom {
         self.state().board.hear_of(version);
     }
 
-    /// Whether others stored a newer version than is known here, which is to be read for
-    /// [`Self::stored_elsewhere`]. Not while the room's own document is to be stored: that will win, unless documents are
-    /// merged, which storing it does. To be asked after [`Self::hear_of`] and after [`Self::stored`].
+    /// Whether others stored a newer version than is known or was shown here, which is to be read for
+    /// [`Self::stored_elsewhere`]. Not while the room's own document is to be stored and documents are merged, which
+    /// storing it does. To be asked after [`Self::hear_of`] and after [`Self::stored`], and not while the room's document
+    /// is stored: its own version is not known before.
     pub(in crate::rooms) fn is_behind(&self) -> bool {
         self.state().board.is_behind()
     }
 
     /// Another node, or the command line, stored this: it becomes the document here, and all connections are sent it,
-    /// unless the room's own is to be stored, or something newer is known. Says whether the room's own is to be stored.
+    /// unless something newer is known. While the room's own is to be stored, that stays the document, since it will be
+    /// stored after this; connections are sent this all the same, unless documents are merged, and the room's own again
+    /// when it is stored. Says whether the room's own is to be stored.
     pub(in crate::rooms) fn stored_elsewhere(&self, document: Document) -> bool {
         let sheet = self.printer().sheet(&document.text);
         let text: Arc<str> = document.text.into();
@@ -133,10 +166,30 @@ impl LiveRoom {
         state.board.hear_of(document.version);
         let is_dirty = state.board.is_dirty();
         let is_newer = document.version > state.board.version();
-        if !is_dirty && is_newer && state.board.take_over(sheet, &text, document.version) {
-            self.show_all_but(&mut state, None);
+        match (is_newer, is_dirty) {
+            (true, false) => {
+                if state.board.take_over(sheet, &text, document.version) {
+                    self.show_all_but(&mut state, None);
+                }
+            }
+            (true, true) => self.cover(&mut state, sheet, document.version),
+            (false, _) => {}
         }
         is_dirty
+    }
+
+    /// Sends a document that others stored to all from whom none is withheld, though it is not the room's.
+    fn cover(&self, state: &mut State, mut sheet: Sheet, version: Seq) {
+        if state.board.cover(&sheet, version) {
+            state.tell(&sheet.parcel(self.printer()), |member| !member.is_withheld);
+        }
+    }
+
+    /// Sends the document to all again to whom another was shown after it, if it is what is stored.
+    fn uncover(&self, state: &mut State) {
+        if state.board.uncover() {
+            self.show_all_but(state, None);
+        }
     }
 
     /// Sends the document to one member, from whom none is withheld any more; `false` when there is none.
@@ -147,7 +200,7 @@ impl LiveRoom {
         let Some(parcel) = board.parcel(self.printer()) else { return false };
         member.outlet.push(parcel);
         if let Some(text) = board.text() {
-            member.recent.was_sent(text, self.common.env.now());
+            member.recent.was_sent(text, member.outlet.pushed(), self.common.env.now());
         }
         true
     }
@@ -160,7 +213,7 @@ impl LiveRoom {
         for member in members.iter_mut().filter(|member| !member.is_withheld && Some(member.connection) != but) {
             member.outlet.push(parcel.clone());
             if let Some((text, now)) = text {
-                member.recent.was_sent(text, now);
+                member.recent.was_sent(text, member.outlet.pushed(), now);
             }
         }
     }
@@ -173,21 +226,27 @@ impl LiveRoom {
         outcome: Outcome,
     ) -> Written {
         let Some(at) = state.position(connection) else { return Written::NotHere };
-        // One that is too large to be merged leaves the peer with nothing that it could have made another of.
-        let recent = state.board.mergeable(sent).map(|sent| Recent::has_sent(sent, self.common.env.now()));
+        let Outcome { sheet, text, base, is_merged } = outcome;
+        if !state.board.has_room(&sheet, self.printer().held_bytes_max) {
+            return Written::NoRoom;
+        }
+        let mergeable = state.board.mergeable(sent);
         let member = &mut state.members[at];
         member.is_withheld = false;
-        member.recent = recent.unwrap_or_default();
-        let Outcome { sheet, text, is_merged } = outcome;
+        match mergeable {
+            Some(sent) => member.recent.has_sent(sent, base.as_ref()),
+            // It is too large: the peer is left with nothing that it could have made another of.
+            None => member.recent = Recent::default(),
+        }
         let is_new = state.board.put(sheet, text);
         self.show_all_but(&mut state, (!is_merged).then_some(connection));
         if is_new { Written::Dirty } else { Written::Unchanged }
     }
 
-    fn outcome(&self, sent: &Arc<str>, merged: Option<Arc<str>>) -> Outcome {
-        let is_merged = merged.as_ref().is_some_and(|merged| merged != sent);
+    fn outcome(&self, sent: &Arc<str>, base: Option<Base>, merged: Option<Arc<str>>) -> Outcome {
+        let is_merged = merged.is_some();
         let text = merged.unwrap_or_else(|| Arc::clone(sent));
-        Outcome { sheet: self.printer().sheet(&text), text, is_merged }
+        Outcome { sheet: self.printer().sheet(&text), text, base, is_merged }
     }
 
     /// Works something out of what is there, without the lock as long as that does not change meanwhile: merging takes

@@ -2,7 +2,7 @@
 
 use tombolo_core::{PeerName, ServerTime};
 
-use super::{Connected, ConnectionId, LiveRoom, Member, NewMember, News, NotJoined, State};
+use super::{Arrival, ConnectionId, LiveRoom, Member, NewMember, News, NotJoined, State};
 use crate::rooms::bases::Recent;
 use crate::rooms::codec::{Notice, PeerInfo};
 use crate::rooms::roster::Place;
@@ -11,15 +11,12 @@ impl LiveRoom {
     /// Joins: the connection is told who is there, and the others that it came, unless a peer of its name was there
     /// already. A connection that is in the room leaves it first under its old name; under the same name others hear
     /// nothing, and it is told everything again.
-    pub(in crate::rooms) fn join(&self, new: NewMember) -> Result<Member, NotJoined> {
+    pub(in crate::rooms) fn join(&self, new: NewMember) -> Result<Arrival, NotJoined> {
         let mut state = self.state();
-        if state.is_shut {
-            return Err(NotJoined::Shut);
+        if let Some(refused) = state.refuses(new.connection, self.common.peers_max) {
+            return Err(refused);
         }
         let before = state.position(new.connection);
-        if state.roster.count() - usize::from(before.is_some()) >= self.common.peers_max {
-            return Err(NotJoined::Full);
-        }
         let mut news = Vec::new();
         if before.is_some_and(|at| state.members[at].peer != new.peer) {
             news.extend(self.take_out(&mut state, new.connection, new.now).flatten());
@@ -32,7 +29,12 @@ impl LiveRoom {
         let is_withheld = new.claims_host && joined.is_host;
         self.welcome(&mut state, &new, &joined, (is_first, is_withheld));
         self.put_in(&mut state, new, is_withheld);
-        Ok(Member { is_withheld, news })
+        Ok(Arrival { is_withheld, news })
+    }
+
+    /// Why this connection cannot join, as it is now.
+    pub(in crate::rooms) fn refuses(&self, connection: ConnectionId) -> Option<NotJoined> {
+        self.state().refuses(connection, self.common.peers_max)
     }
 
     /// Leaves; `None` when it was not in the room. Says what other nodes are to be told. The connection itself is told
@@ -98,11 +100,11 @@ impl LiveRoom {
     fn put_in(&self, state: &mut State, new: NewMember, is_withheld: bool) {
         let recent = self.recent(state, &new, is_withheld);
         let NewMember { connection, peer, outlet, .. } = new;
-        let connected = Connected { connection, peer, outlet, is_withheld, recent };
+        let member = Member { connection, peer, outlet, is_withheld, recent };
         if let Some(at) = state.position(connection) {
-            state.members[at] = connected;
+            state.members[at] = member;
         } else {
-            state.members.push(connected);
+            state.members.push(member);
             self.printer().tally().joined();
         }
     }
@@ -115,16 +117,16 @@ impl LiveRoom {
         }
         let before = state.members.iter().rfind(|member| member.peer == new.peer).map(|member| member.recent.clone());
         let before = before.unwrap_or_else(|| self.common.bases.recall(self.room.id, &new.peer, new.now));
-        let mut recent = before.come_again(new.now);
+        let mut recent = before.come_again();
         if let Some(text) = state.board.text().filter(|_| !is_withheld) {
-            recent.was_sent(text, new.now);
+            recent.was_sent(text, new.outlet.pushed(), new.now);
         }
         recent
     }
 
     fn take_out(&self, state: &mut State, connection: ConnectionId, now: ServerTime) -> Option<Option<News>> {
         let at = state.position(connection)?;
-        let Connected { peer, recent, .. } = state.members.remove(at);
+        let Member { peer, recent, .. } = state.members.remove(at);
         self.printer().tally().left(1);
         let before = state.roster.own(&peer);
         if state.roster.remove(Place::Here(connection), &peer) {
@@ -145,6 +147,14 @@ impl LiveRoom {
 }
 
 impl State {
+    fn refuses(&self, connection: ConnectionId, peers_max: usize) -> Option<NotJoined> {
+        let others = self.roster.count() - usize::from(self.position(connection).is_some());
+        if self.is_shut {
+            return Some(NotJoined::Shut);
+        }
+        (others >= peers_max).then_some(NotJoined::Full)
+    }
+
     fn empty_since(&self) -> Option<ServerTime> {
         self.members.is_empty().then_some(self.empty_since)
     }

@@ -21,7 +21,7 @@ use super::board::Board;
 use super::codec::{Notice, PeerInfo, RoomCodec};
 use super::options::RoomOptions;
 use super::outlet::{CloseReason, Outlet, Parcel};
-use super::printer::Printer;
+use super::printer::{Printer, Sheet};
 use super::roster::Roster;
 
 /// Tells a connection apart from all others of the node.
@@ -70,9 +70,9 @@ pub(super) enum News {
     Gone(PeerName),
 }
 
-/// A connection that has joined, and was told.
+/// What became of a connection that joined, and was told.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Member {
+pub(super) struct Arrival {
     /// Whether the document is withheld from it until it has sent its own, or is released.
     pub(super) is_withheld: bool,
     /// What other nodes are to be told: none, one, or two where it was there under another name.
@@ -95,6 +95,8 @@ pub(super) enum Written {
     Dirty,
     /// It says what is there.
     Unchanged,
+    /// It is larger than what is there, and all open rooms hold as much as they may.
+    NoRoom,
     /// The connection is not in the room.
     NotHere,
 }
@@ -120,7 +122,7 @@ pub(super) struct LiveRoom {
 struct State {
     /// The connections that are in it, in the order in which they joined. It is searched from end to end: telling
     /// them all does that anyway.
-    members: Vec<Connected>,
+    members: Vec<Member>,
     roster: Roster,
     board: Board,
     /// The other nodes that have it open.
@@ -134,7 +136,7 @@ struct State {
 }
 
 /// A connection that is in the room.
-struct Connected {
+struct Member {
     connection: ConnectionId,
     peer: PeerName,
     outlet: Arc<Outlet>,
@@ -152,23 +154,28 @@ struct Other {
 
 impl LiveRoom {
     /// The room as it was opened, with nobody in it. Other nodes that have it open are waited for, see
-    /// [`Self::unanswered`].
-    pub(super) fn open(opened: OpenedRoom, common: Arc<Common>, now: ServerTime) -> Self {
+    /// [`Self::unanswered`]. `None` when all open rooms would hold more than they may with its document.
+    pub(super) fn open(opened: OpenedRoom, common: Arc<Common>, now: ServerTime) -> Option<Self> {
         let OpenedRoom { room, document, others } = opened;
         let stored = document.map(|document| {
             let sheet = common.printer.sheet(&document.text);
             (sheet, Arc::from(document.text), document.version)
         });
+        let mut held = common.printer.held();
+        let bytes = stored.as_ref().map_or(0, |(sheet, ..): &(Sheet, _, _)| sheet.size());
+        if !held.may_resize(bytes, common.printer.held_bytes_max) {
+            return None;
+        }
         let state = State {
             members: Vec::new(),
             roster: Roster::default(),
-            board: Board::new(common.merge, stored),
+            board: Board::new(common.merge, held, stored),
             others: others.into_iter().map(|node| Other { node, has_answered: false }).collect(),
             empty_since: now,
             is_shut: false,
             is_failing: false,
         };
-        Self { room, common, state: Mutex::new(state) }
+        Some(Self { room, common, state: Mutex::new(state) })
     }
 
     /// The room as it is stored.
@@ -231,12 +238,12 @@ impl State {
         self.members.iter().position(|member| member.connection == connection)
     }
 
-    fn member(&self, connection: ConnectionId) -> Option<&Connected> {
+    fn member(&self, connection: ConnectionId) -> Option<&Member> {
         self.position(connection).map(|at| &self.members[at])
     }
 
     /// Puts a parcel into the outlets of those who are `told`.
-    fn tell(&self, parcel: &Parcel, told: impl Fn(&Connected) -> bool) {
+    fn tell(&self, parcel: &Parcel, told: impl Fn(&Member) -> bool) {
         self.members.iter().filter(|member| told(member)).for_each(|member| member.outlet.push(parcel.clone()));
     }
 }

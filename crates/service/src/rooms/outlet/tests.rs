@@ -52,6 +52,34 @@ fn an_empty_one_is_small() {
 }
 
 #[test]
+fn a_client_is_asked_once_for_each_time_that_all_documents_are_written() {
+    for merge in [false, true] {
+        let printer =
+            Printer::new(Arc::new(Lines), &RoomOptions { merge, queue_count_max: 2, ..RoomOptions::default() });
+        let outlet = outlet(&printer);
+        let expected = |ordinal| if merge { Some(ordinal) } else { None };
+        assert_eq!(outlet.to_ask(), None, "nothing was sent");
+        outlet.push(document(&printer, "a"));
+        assert_eq!(outlet.to_ask(), None, "it waits");
+        drain(&outlet);
+        assert_eq!((outlet.to_ask(), outlet.to_ask()), (expected(1), None));
+        outlet.push(printer.error("x"));
+        drain(&outlet);
+        assert_eq!(outlet.to_ask(), None, "it was no document");
+        // Two of them are dropped.
+        ["b", "c", "d"].into_iter().for_each(|text| outlet.push(document(&printer, text)));
+        assert_eq!(drain(&outlet), ["document d"]);
+        assert!(!outlet.has_asked(4));
+        assert_eq!(outlet.to_ask(), expected(4));
+        assert_eq!((outlet.has_asked(4), outlet.has_asked(5)), (merge, false));
+        outlet.push(document(&printer, "e"));
+        outlet.close(CloseReason::Left, None);
+        drain(&outlet);
+        assert_eq!(outlet.to_ask(), None, "nothing is written any more");
+    }
+}
+
+#[test]
 fn what_is_taken_at_once_is_bounded() {
     let printer = printer(4_096, 1 << 30, 1 << 30);
     let outlet = outlet(&printer);
@@ -176,6 +204,69 @@ fn when_the_node_is_short_who_has_much_before_it_is_given_up() {
     many.iter().for_each(|outlet| outlet.push(shared.clone()));
     assert!(many.iter().chain([&next, &modest]).all(|outlet| !outlet.is_closing()));
     assert_eq!(drain(&modest), ["error one"]);
+}
+
+#[test]
+fn who_holds_most_is_given_up_for_what_others_are_to_be_sent() {
+    let printer = printer(100, 1 << 30, 8 * SHORT);
+    let [most, much, light, reader] = [0; 4].map(|_| outlet(&printer));
+    light.push(error(&printer, SHORT));
+    (0..3).for_each(|_| most.push(error(&printer, SHORT)));
+    (0..2).for_each(|_| much.push(error(&printer, SHORT)));
+    let large = "x".repeat(2 * SHORT + SHORT / 2);
+    let shared = document(&printer, &large);
+    assert!(most.is_closing(), "it is more than may wait");
+    // Many who share one message hold little of it each, and nobody is given up for what he alone is to be sent.
+    let many: Vec<_> = (0..10).map(|_| outlet(&printer)).collect();
+    many.iter().for_each(|outlet| outlet.push(shared.clone()));
+    let alone = document(&printer, &large);
+    assert!(much.is_closing());
+    reader.push(alone);
+    assert!(many.iter().chain([&light, &reader]).all(|outlet| !outlet.is_closing()));
+    assert_eq!(drain(&reader), [format!("document {large}")]);
+    assert_eq!(
+        (drain(&most), drain(&much)),
+        (GIVEN_UP.map(String::from).to_vec(), GIVEN_UP.map(String::from).to_vec())
+    );
+}
+
+#[test]
+fn who_is_being_closed_and_does_not_read_holds_nothing_either() {
+    let printer = printer(100, 1 << 30, 4 * SHORT);
+    let stalled = outlet(&printer);
+    (0..3).for_each(|_| stalled.push(error(&printer, SHORT)));
+    stalled.close(CloseReason::Left, None);
+    let _next = error(&printer, 2 * SHORT);
+    assert_eq!((drain(&stalled), queue_bytes(&printer)), (vec!["closed Left".to_owned()], 0));
+    assert_eq!(closes(&printer, CloseReason::TooSlow), 0);
+}
+
+#[test]
+fn superseded_documents_are_dropped_before_anybody_is_given_up() {
+    let printer = printer(100, 1 << 30, 4 * SHORT);
+    let slow = outlet(&printer);
+    (0..4).for_each(|_| slow.push(document(&printer, &"x".repeat(SHORT - "document ".len()))));
+    slow.push(printer.error("one"));
+    assert!(!slow.is_closing());
+    assert_eq!(drain(&slow).len(), 2);
+}
+
+#[test]
+fn who_holds_much_is_known_while_it_does() {
+    let printer = printer(100, 1 << 30, 1 << 30);
+    let [read, dropped, closed] = [0; 3].map(|_| outlet(&printer));
+    let all = [read, dropped, closed];
+    all.iter().for_each(|outlet| outlet.push(error(&printer, SHORT)));
+    assert_eq!(printer.heavy().count(), 0);
+    all.iter().for_each(|outlet| outlet.push(error(&printer, SHORT)));
+    assert_eq!(printer.heavy().count(), 3);
+    let [read, dropped, closed] = all;
+    take(&read, &mut Vec::new());
+    assert_eq!(printer.heavy().count(), 2);
+    drop(dropped);
+    assert_eq!(printer.heavy().count(), 1);
+    closed.close(CloseReason::Gone, None);
+    assert_eq!(printer.heavy().count(), 0);
 }
 
 #[test]

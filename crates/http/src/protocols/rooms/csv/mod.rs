@@ -7,8 +7,10 @@
 
 mod merge;
 mod parse;
+mod taken;
 
 pub(super) use merge::{distance, merge};
+pub(super) use taken::taken_in;
 
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::merge::combine;
 use super::parse::parse;
-use super::{distance, merge};
+use super::{distance, merge, taken_in};
 
 const TASKS: &str = "# TASKS\nid,title,project,duration_minutes,date,status,category,notes,assignee_id,assignee_ids,assignee_names,sprint_id,is_archived,checklist,created_at,updated_at,end_date";
 
@@ -211,6 +211,23 @@ fn a_table_that_one_side_lacks_is_empty_there() {
     // Tables are in the order of theirs.
     let turned = format!("{}\n\n{}", sprints("\n1,May"), tasks(&["1,Soy,,c1,u1"]));
     assert_eq!(merge(&both(""), &turned, &both("\n2,July")), Some(turned.replace("1,May", "1,May\n2,July")));
+}
+
+#[test]
+fn rows_with_a_line_break_are_not_taken_in() {
+    let check = |sent: &str, expected: Option<&str>| assert_eq!(taken_in(sent).as_deref(), expected, "{sent}");
+    let rows =
+        ["1,Milk,\"a, \"\"b\"\"\",c1,u1", "2,Eggs,\"a\nb\",c2,u1", "3,Tea,\"\n# PROJECTS\n\n\",c3,u1", "4,Rye,,c4,u1"];
+    check(&tasks(&rows), Some(&tasks(&[rows[0], rows[3]])));
+    check(&tasks(&[rows[0], rows[3]]), None);
+    check(&tasks(&[rows[1]]), Some(&tasks(&[])));
+    let projects = "\n\n# PROJECTS\nid,name\n1,\"a\n\nb\"\n2,c\n";
+    check(&(tasks(&rows) + projects), Some(&(tasks(&[rows[0], rows[3]]) + "\n\n# PROJECTS\nid,name\n2,c\n")));
+    check("", None);
+    check("\"", None);
+    // Who deletes another row keeps these.
+    let (base, mine) = (taken_in(&tasks(&rows)).unwrap(), tasks(&[rows[3]]));
+    assert_eq!(merge(&base, &tasks(&rows), &mine), Some(tasks(&rows[1..])));
 }
 
 #[test]

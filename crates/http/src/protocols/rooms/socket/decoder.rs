@@ -47,8 +47,8 @@ pub(super) enum Item {
     Binary,
     /// That it wants these bytes back.
     Ping(Vec<u8>),
-    /// That it is there.
-    Pong,
+    /// That it is there, and has read these bytes, if it was sent them.
+    Pong(Vec<u8>),
     /// That it closes, and with which code that is to be answered.
     Close(Option<u16>),
 }
@@ -244,7 +244,7 @@ impl Decoder {
                 let payload = std::mem::take(&mut self.control);
                 match control {
                     Control::Ping => Ok(Some(Item::Ping(payload))),
-                    Control::Pong => Ok(Some(Item::Pong)),
+                    Control::Pong => Ok(Some(Item::Pong(payload))),
                     _ => answer_to_close(&payload).map(Item::Close).map(Some),
                 }
             }

@@ -28,6 +28,10 @@ pub(super) trait Member: Send {
     /// Does what a text says.
     fn hear(&mut self, text: &str) -> impl Future<Output = Heard> + Send;
 
+    /// The client gave these bytes back, which it may have been sent after what it was asked about, see
+    /// [`Frames::to_ask`]; `false` when it was not.
+    fn has_read(&mut self, pong: &[u8]) -> bool;
+
     /// Leaves its room: it is being closed.
     fn part(&mut self);
 
@@ -86,6 +90,10 @@ impl Member for Connection {
             Err(error) => self.tell(&error),
         }
         Heard::Done
+    }
+
+    fn has_read(&mut self, pong: &[u8]) -> bool {
+        pong.try_into().is_ok_and(|ordinal| Self::has_read(self, u64::from_be_bytes(ordinal)))
     }
 
     fn part(&mut self) {

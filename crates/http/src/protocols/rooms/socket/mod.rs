@@ -141,6 +141,8 @@ where
                 // It ends with the answer, unless that cannot be written.
                 return Box::pin(sleep(CLOSE_MAX)).await;
             }
+            // It is our own doing that it sends it.
+            Ok(Item::Pong(payload)) if member.has_read(&payload) => {}
             Ok(_) if outlet.is_closing() || !member.admits() => {}
             Ok(Item::Ping(payload)) => signals.write(Control::Pong(payload)),
             Ok(Item::Text(text)) => {
@@ -155,7 +157,7 @@ where
                 }
                 signals.set_busy(false);
             }
-            Ok(Item::Binary | Item::Pong) => {}
+            Ok(Item::Binary | Item::Pong(_)) => {}
             Err(Ended::Gone) => return,
             Err(Ended::Broken(broken)) => {
                 refuse(broken, member, bounds);
@@ -194,6 +196,10 @@ fn refuse(broken: Broken, member: &mut impl Member, bounds: Bounds) {
     }
 }
 
+/// By how much a look at the clock may be late before it is taken for a machine that stood still: then what clients sent
+/// meanwhile is still to be read, and none of them is gone.
+const STOOD_STILL: Duration = Duration::from_secs(5);
+
 /// Waits until the client has been silent for so long that it must be gone; asks it before that.
 async fn until_silent(signals: &Signals) {
     let mut asked_at = None;
@@ -208,6 +214,10 @@ async fn until_silent(signals: &Signals) {
         }
         let is_asked = asked_at == Some(heard_at);
         // Whoever answers is to be asked again as long after that as anybody.
-        sleep_until(if is_asked { (heard_at + GONE_AFTER).min(now + PING_AFTER) } else { heard_at + PING_AFTER }).await;
+        let next = if is_asked { (heard_at + GONE_AFTER).min(now + PING_AFTER) } else { heard_at + PING_AFTER };
+        sleep_until(next).await;
+        if next.elapsed() > STOOD_STILL {
+            signals.heard();
+        }
     }
 }

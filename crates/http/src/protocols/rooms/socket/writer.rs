@@ -31,6 +31,9 @@ pub(super) trait Frames: Send + Sync {
 
     /// Whether what the client still sends does not matter any more.
     fn is_closing(&self) -> bool;
+
+    /// What the client is to be asked to give back, after all that was taken is written.
+    fn to_ask(&self) -> Option<u64>;
 }
 
 impl Frames for Outlet {
@@ -50,6 +53,10 @@ impl Frames for Outlet {
 
     fn is_closing(&self) -> bool {
         Self::is_closing(self)
+    }
+
+    fn to_ask(&self) -> Option<u64> {
+        Self::to_ask(self)
     }
 }
 
@@ -72,11 +79,17 @@ where
         let control = match next {
             Next::Control(control) => Some(control),
             Next::Frames(which) => {
-                write_frames::<W, F>(&mut io, &taken).await?;
+                write_frames::<W, F>(&mut io, &taken, signals).await?;
                 taken.clear();
                 taken.shrink_to(PLACES_KEPT_MAX);
                 match which {
-                    Taken::Some => None,
+                    Taken::Some => {
+                        if let Some(ordinal) = frames.to_ask() {
+                            io.write_all(&asking(ordinal)).await?;
+                            io.flush().await?;
+                        }
+                        None
+                    }
                     Taken::Last(CloseReason::Gone) => return Ok(()),
                     Taken::Last(reason) => Some(Control::Close(Some(code_of(reason)))),
                 }
@@ -99,21 +112,29 @@ enum Next {
 }
 
 /// Writes `frames` in as few writes as the stream allows.
-async fn write_frames<W, F>(io: &mut W, frames: &[F::Frame]) -> io::Result<()>
+async fn write_frames<W, F>(io: &mut W, frames: &[F::Frame], signals: &Signals) -> io::Result<()>
 where
     W: AsyncWrite + Unpin,
     F: Frames,
 {
     let (mut index, mut offset) = (0, 0);
+    let mut has_waited = false;
     while index < frames.len() {
         let mut count = poll_fn(|cx| {
             let mut slices = [IoSlice::new(&[]); SLICES_MAX];
             let places = slices.iter_mut().zip(&frames[index..]);
             let count = places.map(|(slice, frame)| *slice = IoSlice::new(F::bytes(frame))).count();
             slices[0].advance(offset);
-            Pin::new(&mut *io).poll_write_vectored(cx, &slices[..count])
+            let written = Pin::new(&mut *io).poll_write_vectored(cx, &slices[..count]);
+            has_waited |= written.is_pending();
+            written
         })
         .await?;
+        if std::mem::take(&mut has_waited) {
+            // What was full has room again: the client took something. One that is busy with a large document cannot
+            // say so otherwise.
+            signals.heard();
+        }
         if count == 0 {
             return Err(io::ErrorKind::WriteZero.into());
         }
@@ -142,6 +163,13 @@ fn frame_of(control: &Control) -> Vec<u8> {
         Control::Close(None) | Control::Ping => {}
     }
     frame[1] = u8::try_from(frame.len() - 2).expect("what a ping holds was read from a frame as short");
+    frame
+}
+
+/// A ping that asks for `ordinal` back.
+fn asking(ordinal: u64) -> [u8; 10] {
+    let mut frame = [0x89, 8, 0, 0, 0, 0, 0, 0, 0, 0];
+    frame[2..].copy_from_slice(&ordinal.to_be_bytes());
     frame
 }
 

@@ -101,11 +101,79 @@ fn what_others_stored_is_taken_over_by_version() {
 fn what_is_to_be_stored_wins_over_what_others_stored_before_it() {
     let scene = Scene::new(Some("x"));
     scene.enter(1, "a");
+    scene.enter(2, "*host");
     scene.send(1, "mine");
-    scene.room.stored_elsewhere(document(2, "theirs"));
+    scene.read(1);
+    // It is shown meanwhile, once, but to whom none is shown.
+    scene.room.hear_of(Seq::new(2));
+    assert!(scene.room.is_behind());
+    (0..2).for_each(|_| assert!(scene.room.stored_elsewhere(document(2, "theirs"))));
     assert!(!scene.room.is_behind());
+    assert_eq!((scene.read(1), scene.read(2)), (vec!["document theirs".to_owned()], vec![]));
+    assert_eq!(scene.enter(3, "c")[2], "document mine");
+    scene.read(1);
     assert_eq!(scene.store(3), "mine");
     assert!(!scene.room.is_behind());
+    assert_eq!((scene.read(1), scene.read(3)), (vec!["document mine".to_owned()], vec!["document mine".to_owned()]));
+    // Nobody was shown another since.
+    scene.send(3, "next");
+    assert_eq!(scene.read(1), ["document next"]);
+    assert_eq!(scene.store(4), "next");
+    assert_eq!((scene.read(1), scene.read(3)), (vec![], vec![]));
+}
+
+#[test]
+fn a_newer_document_is_shown_instead_of_the_older_one_again() {
+    let scene = Scene::new(Some("x"));
+    scene.enter(1, "a");
+    scene.send(1, "mine");
+    scene.room.stored_elsewhere(document(2, "theirs"));
+    assert_eq!(scene.read(1), ["document theirs"]);
+    let storing = scene.room.to_store().unwrap();
+    scene.send(1, "newer");
+    assert_eq!(scene.room.stored(storing.turn, Seq::new(3)), None);
+    assert_eq!(scene.store(4), "newer");
+    assert_eq!(scene.read(1), [""; 0], "it has its own before it");
+}
+
+#[test]
+fn what_others_stored_just_before_it_is_shown_before_it() {
+    for (there, told) in
+        [(Some("theirs"), vec!["document theirs", "document mine"]), (None, vec![]), (Some("mine"), vec![])]
+    {
+        let scene = Scene::new(Some("x"));
+        scene.enter(1, "a");
+        scene.send(1, "mine");
+        let storing = scene.room.to_store().unwrap();
+        assert_eq!(scene.room.stored(storing.turn, Seq::new(3)), Some(Seq::new(2)));
+        scene.room.missed(there.map(|text| document(2, text)));
+        assert_eq!(scene.read(1), told);
+        assert_eq!(scene.room.version(), Seq::new(3));
+    }
+}
+
+#[test]
+fn what_is_taken_over_is_shown_though_it_says_what_was_covered() {
+    let scene = Scene::new(Some("x"));
+    scene.enter(1, "a");
+    scene.send(1, "mine");
+    scene.room.stored_elsewhere(document(3, "theirs"));
+    scene.room.hear_of(Seq::new(4));
+    // Its own was stored before those of others, of which the last says the same.
+    assert_eq!(scene.store(2), "mine");
+    assert_eq!(scene.read(1), ["document theirs"]);
+    scene.room.stored_elsewhere(document(4, "mine"));
+    assert_eq!(scene.read(1), ["document mine"]);
+}
+
+#[test]
+fn where_documents_are_merged_what_others_stored_waits_for_that() {
+    let scene = Scene::merging(Some("x"));
+    scene.enter(1, "a");
+    scene.send(1, "x,mine");
+    scene.room.stored_elsewhere(document(2, "x,theirs"));
+    assert!(!scene.room.is_behind());
+    assert_eq!(scene.read(1), [""; 0]);
 }
 
 #[test]
@@ -116,11 +184,40 @@ fn what_others_stored_after_it_is_read_when_it_is_stored() {
     scene.read(1);
     // It was stored as 2, and another as 3, before this node heard of either.
     scene.room.stored_elsewhere(document(3, "theirs"));
-    assert_eq!(scene.read(1), [""; 0]);
+    assert_eq!(scene.read(1), ["document theirs"]);
     assert_eq!(scene.store(2), "mine");
+    assert_eq!(scene.read(1), [""; 0]);
     assert!(scene.room.is_behind());
     scene.room.stored_elsewhere(document(3, "theirs"));
     assert_eq!(scene.read(1), ["document theirs"]);
+}
+
+#[test]
+fn what_documents_take_is_bounded_and_what_is_there_stays() {
+    let max = "document 12345678".len();
+    let scene = Scene::with(RoomOptions { held_bytes_max: max, ..RoomOptions::default() }, Some("1234"));
+    let tally = scene.common.printer.tally();
+    scene.enter(1, "a");
+    scene.enter(2, "b");
+    scene.read(1);
+    assert_eq!(scene.send(1, "12345678"), Written::Dirty);
+    assert_eq!(scene.read(2), ["document 12345678"]);
+    assert_eq!(scene.send(1, "123456789"), Written::NoRoom);
+    assert_eq!((scene.read(2), scene.store(2)), (vec![], "12345678".to_owned()));
+    // What others stored cannot be refused; what is not larger than it may follow.
+    scene.room.stored_elsewhere(document(3, "123456789abc"));
+    assert_eq!(scene.send(1, "123456789abcd"), Written::NoRoom);
+    assert_eq!(scene.send(1, "123456789ab"), Written::Dirty);
+    assert_eq!(tally.held_bytes(), "document 123456789ab".len());
+    let open = |text: Option<&str>| {
+        let document = text.map(|text| document(1, text));
+        LiveRoom::open(OpenedRoom { room: room(2), document, others: vec![] }, Arc::clone(&scene.common), at(0))
+    };
+    assert!(open(Some("")).is_none());
+    assert!(open(None).is_some(), "it takes nothing yet");
+    let Scene { common, room, .. } = scene;
+    drop(room);
+    assert_eq!(common.printer.tally().held_bytes(), 0);
 }
 
 // Merging.
@@ -135,10 +232,10 @@ fn edits_of_two_are_brought_together_and_sent_to_both() {
     // Two has not seen it yet when it takes one away.
     assert_eq!(scene.send(2, "b,c,d"), Written::Dirty);
     assert_eq!(scene.read(1), ["document b,c,d,e"]);
-    assert_eq!(scene.read(2), ["document a,b,c,d,e", "document b,c,d,e"]);
+    assert_eq!(scene.read_and_say_so(2), ["document a,b,c,d,e", "document b,c,d,e"]);
     assert_eq!(scene.store(2), "b,c,d,e");
     // A while later it has what is there before it: it is what it is.
-    scene.env.advance(Duration::from_secs(10));
+    scene.env.advance(Duration::from_secs(1));
     scene.send(2, "b");
     assert_eq!((scene.read(1), scene.read(2)), (vec!["document b".to_owned()], vec![]));
 }
@@ -223,23 +320,84 @@ fn the_base_is_the_nearest_and_of_several_the_oldest() {
 }
 
 #[test]
+fn what_others_added_while_a_peer_did_not_read_stays() {
+    for added in 0..20 {
+        let scene = Scene::merging(Some("a,b"));
+        scene.enter(1, "one");
+        scene.enter(2, "two");
+        let mut text = "a,b".to_owned();
+        for number in 0..added {
+            text.push_str(&format!(",n{number:02}"));
+            scene.send(1, &text);
+        }
+        scene.send(2, "a");
+        assert_eq!(scene.store(2), text.replace(",b", ""), "{added}");
+    }
+}
+
+#[test]
+fn what_a_client_cannot_take_in_it_did_not_delete() {
+    let scene = Scene::merging(Some("a,b?"));
+    scene.enter(1, "one");
+    scene.enter(2, "two");
+    scene.read(1);
+    // Two was sent it as it joined.
+    scene.send(2, "a,two");
+    assert_eq!(scene.store(2), "a,b?,two");
+    assert_eq!(scene.read(1), ["document a,b?,two"]);
+    // One wrote it, and has it.
+    scene.send(1, "a,c?");
+    scene.send(1, "a");
+    assert_eq!(scene.store(3), "a,b?,two");
+}
+
+#[test]
 fn what_a_peer_takes_back_is_gone() {
     let scene = Scene::merging(Some("a"));
     scene.enter(1, "one");
     scene.send(1, "a,mine");
     scene.send(1, "a");
     assert_eq!(scene.store(2), "a", "it had its own before it");
-    // What another added, it has before it a while later.
-    for (later, left) in [(9, "a,theirs"), (10, "a")] {
+}
+
+#[test]
+fn what_another_did_is_taken_back_by_who_has_read_it() {
+    let check = |says_so: bool, later: u64, left: &str| {
         let scene = Scene::merging(Some("a"));
         scene.enter(1, "one");
         scene.enter(2, "two");
         scene.send(1, "a");
         scene.send(2, "a,theirs");
-        scene.env.advance(Duration::from_secs(later));
+        if says_so {
+            scene.read_and_say_so(1);
+        } else {
+            scene.read(1);
+        }
+        scene.env.advance(Duration::from_millis(later));
         scene.send(1, "a");
-        assert_eq!(scene.store(2), left);
-    }
+        assert_eq!(scene.store(2), left, "{says_so} {later}");
+    };
+    check(true, 999, "a,theirs");
+    check(true, 1_000, "a");
+    // However long that takes.
+    check(false, 1_000_000, "a,theirs");
+}
+
+#[test]
+fn what_was_written_to_a_client_is_read_when_it_says_so_and_not_before() {
+    let scene = Scene::merging(Some("a"));
+    scene.enter(1, "one");
+    scene.enter(2, "two");
+    scene.read(1);
+    assert_eq!(scene.outlet(1).to_ask(), Some(1), "it joined with one");
+    scene.send(2, "a,theirs");
+    assert_eq!(scene.outlet(1).to_ask(), None, "one waits");
+    // It answers late, what it was asked before the second.
+    scene.read(1);
+    scene.room.has_read(ConnectionId(1), 1);
+    scene.env.advance(Duration::from_secs(60));
+    scene.send(1, "a,mine");
+    assert_eq!(scene.store(2), "a,mine,theirs");
 }
 
 #[test]
@@ -291,6 +449,10 @@ impl RoomCodec for Interrupted {
         Lines.merge(base, theirs, mine)
     }
 
+    fn taken_in(&self, sent: &str) -> Option<String> {
+        Lines.taken_in(sent)
+    }
+
     fn distance(&self, one: &str, other: &str) -> Option<usize> {
         Lines.distance(one, other)
     }
@@ -302,7 +464,7 @@ fn what_comes_while_it_is_merged_is_not_lost() {
     let options = RoomOptions { merge: true, ..RoomOptions::default() };
     let common = Common::new(codec.clone(), Arc::new(TestEnv::new(1)), &options);
     let opened = OpenedRoom { room: room(1), document: Some(document(1, "a")), others: vec![] };
-    let live = Arc::new(LiveRoom::open(opened, Arc::clone(&common), at(0)));
+    let live = Arc::new(LiveRoom::open(opened, Arc::clone(&common), at(0)).unwrap());
     for number in 1..=3 {
         let outlet = Arc::new(Outlet::new(Arc::clone(&common.printer)));
         let (connection, peer) = (ConnectionId(number), name(&format!("peer{number}")));

@@ -12,7 +12,7 @@ use tombolo_core::{Env as _, NodeId, PeerName, RoomCode, RoomId, Seq, ServerTime
 use tombolo_storage::{Document, OpenedRoom, Room};
 use tombolo_testkit::TestEnv;
 
-use super::{Common, ConnectionId, LiveRoom, Member, NewMember, News, NotJoined, Written};
+use super::{Arrival, Common, ConnectionId, LiveRoom, NewMember, News, NotJoined, Written};
 use crate::rooms::codec::PeerInfo;
 use crate::rooms::lines::{Lines, drain};
 use crate::rooms::options::RoomOptions;
@@ -72,7 +72,7 @@ impl Scene {
         let document = text.map(|text| document(1, text));
         let opened = OpenedRoom { room: room(1), document, others: vec![] };
         let outlets = (0..5).map(|_| Arc::new(Outlet::new(Arc::clone(&common.printer)))).collect();
-        Self { room: LiveRoom::open(opened, Arc::clone(&common), at(0)), common, env, outlets }
+        Self { room: LiveRoom::open(opened, Arc::clone(&common), at(0)).unwrap(), common, env, outlets }
     }
 
     /// The next moment.
@@ -86,7 +86,7 @@ impl Scene {
     }
 
     /// Joins as `peer`, which claims to be the host if it begins with a star, and says of itself what stands in brackets.
-    fn join(&self, number: u64, peer: &str) -> Result<Member, NotJoined> {
+    fn join(&self, number: u64, peer: &str) -> Result<Arrival, NotJoined> {
         let (peer, claims_host) = peer.strip_prefix('*').map_or((peer, false), |peer| (peer, true));
         let (peer, metadata) =
             peer.split_once('(').map_or((peer, None), |(peer, rest)| (peer, Some(rest.trim_end_matches(')').into())));
@@ -116,6 +116,15 @@ impl Scene {
 
     fn read(&self, number: u64) -> Vec<String> {
         drain(self.outlet(number))
+    }
+
+    /// Reads what it is told, and answers that it did.
+    fn read_and_say_so(&self, number: u64) -> Vec<String> {
+        let read = self.read(number);
+        if let Some(ordinal) = self.outlet(number).to_ask() {
+            self.room.has_read(ConnectionId(number), ordinal);
+        }
+        read
     }
 
     /// Stores what is to be stored, as `version`.

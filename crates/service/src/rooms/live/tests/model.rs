@@ -23,7 +23,7 @@ enum Op {
     Request { connection: u64 },
     Data { connection: u64 },
     Document { connection: u64, text: usize },
-    Store { room: usize },
+    Store { room: usize, missed: Option<usize> },
     StoredElsewhere { room: usize, text: usize },
     Here { room: usize, node: usize, peers: Vec<(usize, usize)> },
     JoinedAt { room: usize, node: usize, peer: usize, says: usize, ago: i64 },
@@ -48,8 +48,8 @@ fn op() -> impl Strategy<Value = Op> {
         1 => connection.clone().prop_map(|connection| Op::Request { connection }),
         2 => connection.clone().prop_map(|connection| Op::Data { connection }),
         4 => (connection, text.clone()).prop_map(|(connection, text)| Op::Document { connection, text }),
-        1 => room.clone().prop_map(|room| Op::Store { room }),
-        1 => (room.clone(), text).prop_map(|(room, text)| Op::StoredElsewhere { room, text }),
+        2 => (room.clone(), proptest::option::of(text.clone())).prop_map(|(room, missed)| Op::Store { room, missed }),
+        2 => (room.clone(), text).prop_map(|(room, text)| Op::StoredElsewhere { room, text }),
         2 => (room.clone(), node.clone(), list).prop_map(|(room, node, peers)| Op::Here { room, node, peers }),
         3 => joined_at.prop_map(|(room, node, peer, says, ago)| Op::JoinedAt { room, node, peer, says, ago }),
         2 => (room.clone(), node.clone(), peer.clone()).prop_map(|(room, node, peer)| Op::LeftAt { room, node, peer }),
@@ -85,6 +85,10 @@ struct ModelRoom {
     document: Option<String>,
     is_dirty: bool,
     version: u64,
+    /// The newest version that was shown, or is the document.
+    shown: u64,
+    /// Whether another document than this was shown after it.
+    is_covered: bool,
     is_ended: bool,
 }
 
@@ -164,7 +168,15 @@ impl ModelRoom {
         self.tell(told, &document, |one| !one.is_withheld && (but.is_none() || one.connection != but));
     }
 
-    fn join(&mut self, told: &mut Told, someone: Someone, at: i64) -> Result<Member, NotJoined> {
+    /// Others stored a document, and this one is stored after it, or to be.
+    fn cover(&mut self, told: &mut Told, text: &str) {
+        if self.document.as_deref() != Some(text) {
+            self.is_covered = true;
+            self.tell(told, &format!("document {text}"), |one| !one.is_withheld);
+        }
+    }
+
+    fn join(&mut self, told: &mut Told, someone: Someone, at: i64) -> Result<Arrival, NotJoined> {
         if self.is_ended {
             return Err(NotJoined::Shut);
         }
@@ -187,7 +199,7 @@ impl ModelRoom {
         lines.push(line(Notice::Connected { peer: &name(peer), code }));
         lines.extend(self.document.iter().filter(|_| !is_withheld).map(|text| format!("document {text}")));
         lines.push(line(Notice::PeerJoined(&self.info(peer))));
-        Ok(Member { is_withheld, news })
+        Ok(Arrival { is_withheld, news })
     }
 
     fn leave(&mut self, told: &mut Told, connection: u64) -> Option<Option<News>> {
@@ -215,12 +227,13 @@ impl Run {
         let open = |number: i64| {
             let document = (number == 2).then(|| document(1, "stored"));
             let opened = OpenedRoom { room: room(number), document, others: vec![] };
-            LiveRoom::open(opened, Arc::clone(&common), at(0))
+            LiveRoom::open(opened, Arc::clone(&common), at(0)).unwrap()
         };
         let model = |number: i64| ModelRoom {
             number,
             document: (number == 2).then(|| "stored".to_owned()),
             version: u64::from(number == 2),
+            shown: u64::from(number == 2),
             ..ModelRoom::default()
         };
         let outlets = (0..CONNECTIONS).map(|_| Arc::new(Outlet::new(Arc::clone(&common.printer)))).collect();
@@ -330,6 +343,7 @@ impl Run {
                     let is_same = model.document.as_deref() == Some(TEXTS[text]);
                     assert_eq!(written, if is_same { Written::Unchanged } else { Written::Dirty });
                     model.is_dirty |= !is_same;
+                    model.is_covered = false;
                     model.document = Some(TEXTS[text].to_owned());
                     model.show(told, Some(connection));
                 }
@@ -340,23 +354,36 @@ impl Run {
 
     fn keep(&mut self, op: &Op, told: &mut Told) {
         match *op {
-            Op::Store { room } => {
+            Op::Store { room, missed } => {
                 let (room, model) = (&self.rooms[room], &mut self.models[room]);
                 let to_store = room.to_store();
                 assert_eq!(to_store.is_some(), model.is_dirty);
                 if let Some(to_store) = to_store {
                     assert_eq!(Some(&*to_store.text), model.document.as_deref());
-                    model.version += 1;
-                    room.stored(to_store.turn, Seq::new(model.version));
+                    let before = model.shown + 1;
+                    model.version = before + u64::from(missed.is_some());
+                    model.shown = model.version;
+                    let expected = missed.map(|_| Seq::new(before));
+                    assert_eq!(room.stored(to_store.turn, Seq::new(model.version)), expected);
+                    if let Some(text) = missed.map(|text| TEXTS[text]) {
+                        room.missed(Some(document(before, text)));
+                        model.cover(told, text);
+                    }
                     model.is_dirty = false;
+                    if std::mem::take(&mut model.is_covered) {
+                        model.show(told, None);
+                    }
                 }
             }
             Op::StoredElsewhere { room, text } => {
                 let (room, model) = (&self.rooms[room], &mut self.models[room]);
-                let is_dirty = room.stored_elsewhere(document(model.version + 1, TEXTS[text]));
+                model.shown += 1;
+                let is_dirty = room.stored_elsewhere(document(model.shown, TEXTS[text]));
                 assert_eq!(is_dirty, model.is_dirty);
-                if !is_dirty {
-                    model.version += 1;
+                if is_dirty {
+                    model.cover(told, TEXTS[text]);
+                } else {
+                    model.version = model.shown;
                     let before = model.document.replace(TEXTS[text].to_owned());
                     if before != model.document {
                         model.show(told, None);
@@ -446,6 +473,8 @@ proptest! {
         ops.iter().for_each(|op| run.step(op));
         let tally = run.common.printer.tally();
         let joined = run.models.iter().flat_map(|model| &model.there).filter(|one| one.connection.is_some()).count();
+        let held = run.models.iter().filter_map(|model| model.document.as_ref()).map(|text| "document ".len() + text.len());
+        prop_assert_eq!(tally.held_bytes(), held.sum::<usize>());
         prop_assert_eq!(tally.read(0).peers, joined as u64);
         prop_assert_eq!((tally.read(0).queue_bytes, tally.waiting_bytes()), (0, 0));
     }

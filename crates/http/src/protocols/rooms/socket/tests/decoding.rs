@@ -29,7 +29,7 @@ impl From<Item> for Read {
             Item::Text(text) => Self::Text(text.text),
             Item::Binary => Self::Binary,
             Item::Ping(payload) => Self::Ping(payload),
-            Item::Pong => Self::Pong,
+            Item::Pong(_) => Self::Pong,
             Item::Close(code) => Self::Close(code),
         }
     }

@@ -8,6 +8,8 @@ mod writing;
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr};
 use std::pin::pin;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -100,6 +102,7 @@ fn close_of(code: u16) -> (OpCode, Vec<u8>) {
 #[derive(Default)]
 struct Queue {
     state: Mutex<(VecDeque<Bytes>, Option<CloseReason>)>,
+    asks: AtomicBool,
     pushed: Notify,
     closed: Notify,
 }
@@ -165,6 +168,11 @@ impl Frames for Queue {
     fn is_closing(&self) -> bool {
         self.state.lock().unwrap().1.is_some()
     }
+
+    /// Always the same, if anything was written.
+    fn to_ask(&self) -> Option<u64> {
+        self.asks.load(Relaxed).then_some(0x0102)
+    }
 }
 
 /// A member that answers each text with the same one, as an error.
@@ -207,6 +215,10 @@ impl Member for Echo {
         }
         self.queue.push(Codec.encode(Notice::Error(text)));
         Heard::Done
+    }
+
+    fn has_read(&mut self, pong: &[u8]) -> bool {
+        pong == b"asked"
     }
 
     fn part(&mut self) {}

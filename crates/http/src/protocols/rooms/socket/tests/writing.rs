@@ -91,6 +91,20 @@ async fn a_writer_that_stalls_within_a_frame_stays_valid_however_it_ends() {
 }
 
 #[tokio::test]
+async fn what_was_read_is_asked_after_it() {
+    let (mut client, server) = duplex(1_000);
+    let queue = Queue::default();
+    queue.asks.store(true, Relaxed);
+    queue.push(frame("Milk"));
+    let (signals, mut bytes) = (Signals::new(), vec![0; frame("Milk").len() + 10]);
+    tokio::select! {
+        _ = write(server, &queue, &signals) => panic!("it waits for more"),
+        read = client.read_exact(&mut bytes) => drop(read.unwrap()),
+    }
+    assert_eq!(taken_apart(&bytes), [said("Milk"), (PING, vec![0, 0, 0, 0, 0, 0, 1, 2])]);
+}
+
+#[tokio::test]
 async fn reasons_have_codes() {
     let check = async |reason: CloseReason, expected: &[(OpCode, Vec<u8>)]| {
         let (mut client, server) = duplex(1_000);
