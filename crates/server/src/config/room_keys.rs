@@ -229,7 +229,7 @@ pub(super) const ROOM_KEYS: &[Key] = &[
         name: "rooms.messages_burst",
         takes: "a number from 1 to 1000000",
         default: "4000",
-        meaning: "Messages that one connection may send at once before that.",
+        meaning: "Messages that one connection may send at once before that. Joining counts as 20, or half of this where that is less.",
         is_list: false,
         set: |config, value| {
             config.rooms.options.messages_burst = value.number(1..=1_000_000)?;
@@ -238,12 +238,12 @@ pub(super) const ROOM_KEYS: &[Key] = &[
     },
     Key {
         name: "rooms.queue_count",
-        takes: "a number from 1 to 1000000",
+        takes: "a number from 16 to 1000000",
         default: "4096",
         meaning: "Messages that may wait for one connection that does not read as fast as it is written to. Beyond it documents that a later one replaces are left out, and then the connection is closed.",
         is_list: false,
         set: |config, value| {
-            config.rooms.options.queue_count_max = value.number(1..=1_000_000)?;
+            config.rooms.options.queue_count_max = value.number(16..=1_000_000)?;
             Some(())
         },
     },
@@ -267,6 +267,17 @@ pub(super) const ROOM_KEYS: &[Key] = &[
         is_list: false,
         set: |config, value| {
             config.rooms.options.waiting_bytes_max = usize::try_from(value.number(1_048_576..=BYTES_MAX)?).ok()?;
+            Some(())
+        },
+    },
+    Key {
+        name: "rooms.held_bytes",
+        takes: "a number of bytes from 1048576 to 1099511627776",
+        default: "2147483648",
+        meaning: "What the documents of all rooms that are open on a node may take together. Above it, no room with a document is opened, and no document grows.",
+        is_list: false,
+        set: |config, value| {
+            config.rooms.options.held_bytes_max = usize::try_from(value.number(1_048_576..=BYTES_MAX)?).ok()?;
             Some(())
         },
     },

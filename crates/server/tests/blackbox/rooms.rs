@@ -288,7 +288,7 @@ fn nothing_of_what_people_write_is_logged() {
 
 #[test]
 fn metrics_tell_of_rooms() {
-    let served = crate::install().set("rooms.queue_count=10").serve();
+    let served = crate::install().set("rooms.queue_count=16").serve();
     let path = room(&served, "BOARD1");
     let (mut ann, mut bob) = (join(&served, &path, "BOARD1", "ann"), join(&served, &path, "BOARD1", "bob"));
     ann.say(&json!({ "action": "broadcast", "data": "x" }));
