@@ -23,8 +23,6 @@ const METHODS: &str = "GET,HEAD,POST,PUT,PATCH,DELETE,OPTIONS";
 /// What pages may send. A wildcard would not cover Authorization: it has to be named, and the others are with it.
 const REQUEST_HEADERS: &str =
     "authorization,x-api-key,content-type,content-encoding,accept,if-none-match,last-event-id";
-/// Likewise, where they may send anything.
-const ANY_REQUEST_HEADERS: &str = "*,authorization";
 /// What pages may read, beside what they always may.
 const RESPONSE_HEADERS: &str = "x-request-id,retry-after,etag,sync-cursor,allow,ratelimit-limit,ratelimit-remaining,ratelimit-reset,x-key-expires-at";
 /// How long a browser may remember what a preflight said, in seconds: a day.
@@ -129,7 +127,7 @@ pub(crate) async fn cors(State(app): State<Arc<App>>, request: Request, next: Ne
 
 /// Says in the answer to a preflight what the page may do, or that it may do anything.
 fn allow(headers: &mut HeaderMap, anything: bool) {
-    let (methods, sent) = if anything { ("*", ANY_REQUEST_HEADERS) } else { (METHODS, REQUEST_HEADERS) };
+    let (methods, sent) = if anything { ("*", "*") } else { (METHODS, REQUEST_HEADERS) };
     headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(methods));
     headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(sent));
     headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static(PREFLIGHT_AGE_SECS));
