@@ -31,7 +31,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::time::timeout;
-use tombolo_core::{Env, NodeId, UserId};
+use tombolo_core::{Env, NodeId, ServerTime, UserId};
 use tombolo_storage::Store;
 
 use self::crossing::Crossing;
@@ -73,6 +73,8 @@ pub struct Rooms {
     due: Due,
     /// Leases that could not be given back yet.
     returned: Mutex<Vec<Returned>>,
+    /// When the store was last asked for all rooms that were left.
+    ended_at: Mutex<Option<ServerTime>>,
     /// Held while leases are renewed or given back: one that was given back meanwhile would be there again.
     leases: tokio::sync::Mutex<()>,
     crossing: Arc<Crossing>,
@@ -106,6 +108,7 @@ impl Rooms {
             entrants: Entrants::new(options.sockets_per_address_max),
             due: Due::default(),
             returned: Mutex::default(),
+            ended_at: Mutex::default(),
             leases: tokio::sync::Mutex::default(),
             crossing: Crossing::new(node),
             is_stopping: RwLock::new(false),

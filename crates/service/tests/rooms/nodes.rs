@@ -197,7 +197,7 @@ async fn a_node_that_was_killed_is_forgotten_with_its_peers() {
     two.kill().await;
     // Its peers are not heard to leave.
     drop((bob, tasks));
-    for _ in 0..4 {
+    for _ in 0..3 {
         one.rooms.renew().await.unwrap();
         assert!(ann.lines().is_empty());
         world.pass(SECOND * 20).await;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tombolo_core::{LeaseId, NodeId, ServerTime};
 use tombolo_storage::{IdleRooms, Lease, SpaceAddress, StoreError};
 
-use super::LEASE_SPAN;
+use super::{ENDS_PER_IDLE, LEASE_SPAN};
 use crate::ServiceError;
 use crate::rooms::Rooms;
 use crate::rooms::hub::OpenRoom;
@@ -105,11 +105,17 @@ impl Rooms {
         let now = self.env.now();
         let before = |idle: Duration| (!idle.is_zero()).then(|| now.minus(idle));
         let (empty_since, since) = (before(self.options.idle_empty), before(self.options.idle));
-        if empty_since.is_none() && since.is_none() {
+        let idle = [self.options.idle_empty, self.options.idle];
+        let Some(shortest) = idle.into_iter().filter(|idle| !idle.is_zero()).min() else { return Ok(()) };
+        let last = *lock(&self.ended_at);
+        // A clock that was set back says nothing of how long ago that was.
+        if last.is_some_and(|last| last <= now && now.since(last) < shortest / ENDS_PER_IDLE) {
             return Ok(());
         }
         self.renew_leases(now).await?;
         let ended = self.store.end_rooms(IdleRooms { empty_since, since, now, count_max: ENDED_MAX }).await?;
+        // Where there may be more, they are next.
+        *lock(&self.ended_at) = (usize::try_from(ended).is_ok_and(|ended| ended < ENDED_MAX)).then_some(now);
         if ended > 0 {
             tracing::info!(rooms = ended, "rooms that were left for long enough have ended");
         }
