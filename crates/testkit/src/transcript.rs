@@ -46,6 +46,8 @@
 //! | `<later:x>` | the first whole millisecond that is at least a millisecond after `x` |
 //! | `<time>` `<number>` `<hex32>` `<any>` | what it says |
 
+mod peers;
+
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -54,7 +56,7 @@ use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
 
 use crate::http::Request;
-use crate::peer::{Heard, Peer};
+use crate::peer::Peer;
 use crate::served::Served;
 
 /// Plays the transcript in `file` against `served`.
@@ -158,42 +160,6 @@ impl Player<'_> {
         let shown = serde_json::from_str::<Value>(&came.body);
         let shown = shown.map_or_else(|_| came.body.clone(), |body| format!("{body:#}"));
         Err(format!("  {}\n  what came: {}\n{headers}{shown}", differences.join("\n  "), came.status))
-    }
-
-    /// What a peer does, or is told.
-    fn peer(&mut self, said: &str) -> Result<(), String> {
-        let (name, rest) = said.split_once(' ').ok_or("  a peer has a name, and does something")?;
-        if let Some(path) = rest.strip_prefix("opens ") {
-            let path = self.fill(path)?;
-            let peer = Peer::try_connect(self.served.address(), &path);
-            let peer = peer.map_err(|(status, body)| format!("  refused: {status} {body}"))?;
-            self.peers.insert(name.to_owned(), peer);
-            return Ok(());
-        }
-        if rest == "drops" {
-            return self.peers.remove(name).map(drop).ok_or_else(|| format!("  {name} is not there"));
-        }
-        if let Some(text) = rest.strip_prefix("> ") {
-            let text = self.fill(text)?;
-            let peer = self.peers.get_mut(name).ok_or_else(|| format!("  {name} is not there"))?;
-            peer.say_text(&text);
-            return Ok(());
-        }
-        let expected = rest.strip_prefix("< ").ok_or("  a peer opens, drops, says (>) or is told (<)")?;
-        let peer = self.peers.get_mut(name).ok_or_else(|| format!("  {name} is not there"))?;
-        if expected == "nothing" {
-            let heard = peer.heard_so_far();
-            return if heard.is_empty() { Ok(()) } else { Err(format!("  it was told: {}", Value::from(heard))) };
-        }
-        let came = match peer.hear() {
-            Heard::Text(text) => text,
-            Heard::Closed(Some(code)) => format!("closed {code}"),
-            Heard::Closed(None) => "closed".to_owned(),
-        };
-        let expected = self.fill_ids(expected)?;
-        let mut differences = Vec::new();
-        self.compare_text("what it was told", &expected, &came, &mut differences);
-        if differences.is_empty() { Ok(()) } else { Err(format!("  {}", differences.join("\n  "))) }
     }
 
     fn stage(&mut self, direction: &str) -> Result<(), String> {
