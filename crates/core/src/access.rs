@@ -15,6 +15,8 @@ pub enum Purpose {
     SimpleSync,
     /// Rooms in which people work on one document together (Khun Phaen).
     Rooms,
+    /// Apps in which people keep track of how they are (wellbeing).
+    Wellbeing,
 }
 
 /// How a token of a purpose is known again.
@@ -28,12 +30,12 @@ pub enum Proof {
 
 /// A purpose that this server does not serve.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no protocol of this server; known: tickit, td, simple-sync, rooms")]
+#[error("{0:?} is no protocol of this server; known: tickit, td, simple-sync, rooms, wellbeing")]
 pub struct UnknownPurpose(String);
 
 impl Purpose {
     /// All purposes, for lists and help.
-    pub const ALL: [Self; 4] = [Self::Tickit, Self::Td, Self::SimpleSync, Self::Rooms];
+    pub const ALL: [Self; 5] = [Self::Tickit, Self::Td, Self::SimpleSync, Self::Rooms, Self::Wellbeing];
 
     /// The purpose spelt `text`.
     ///
@@ -51,6 +53,7 @@ impl Purpose {
             Self::Td => "td",
             Self::SimpleSync => "simple-sync",
             Self::Rooms => "rooms",
+            Self::Wellbeing => "wellbeing",
         }
     }
 
@@ -63,6 +66,7 @@ impl Purpose {
             Self::SimpleSync => "sk_",
             // It stands in a path, so it holds nothing that a path would have to escape.
             Self::Rooms => "rk_",
+            Self::Wellbeing => "wb_",
         }
     }
 
@@ -71,7 +75,7 @@ impl Purpose {
     pub const fn proof(self) -> Proof {
         match self {
             Self::Tickit => Proof::Argon2id,
-            Self::Td | Self::SimpleSync | Self::Rooms => Proof::Sha256,
+            Self::Td | Self::SimpleSync | Self::Rooms | Self::Wellbeing => Proof::Sha256,
         }
     }
 }
@@ -129,7 +133,7 @@ impl Letters {
 
     const fn of(purpose: Purpose) -> Self {
         match purpose {
-            Purpose::Tickit | Purpose::Td | Purpose::Rooms => Self::ALPHANUMERIC,
+            Purpose::Tickit | Purpose::Td | Purpose::Rooms | Purpose::Wellbeing => Self::ALPHANUMERIC,
             Purpose::SimpleSync => Self::BASE64,
         }
     }

@@ -23,6 +23,14 @@ pub const BASE_WALK_MAX: usize = 10_000;
 /// Changes of one record that are read to tell which write set a field. Above it the head's stamp stands for all.
 pub const TRACE_MAX: usize = 128;
 
+/// Bytes of the records that one upload is told of beside what lost against them: they are for information, and a
+/// request of small writes could ask for any number of large records.
+pub const PRESENTS_BYTES_MAX: usize = 8_500_000;
+
+/// How far ahead of the server's clock a client's may be and still be believed, where its instants are shown to other
+/// devices: clocks that are set by the network differ by seconds.
+pub const CLOCK_AHEAD_MAX: Duration = Duration::from_secs(300);
+
 /// How far behind the real clock a time that serves as a cursor is given out: clients compare it with their own
 /// clocks, which may be slow by a little. Between one and five minutes by the Tickit protocol; the middle leaves a
 /// device that syncs thousands of times a second room to count upwards.

@@ -164,13 +164,16 @@ fn is_echo(facts: &Facts<'_>, base: Option<&State>) -> bool {
     }
 }
 
-/// A replica and a record without any exchange: the later stamp wins as a whole; at equal instants the server's copy
-/// stays, since a client that uploads all it has bears the instants under which it once got it.
+/// A replica and a record without any exchange: the later stamp wins as a whole. Where clients restamp, the server's
+/// copy stays at equal instants, since a client that uploads all it has bears the instants under which it once got it.
 fn without_base(facts: &Facts<'_>, head: &State, stamp: &Stamp) -> Step {
     let incoming = facts.incoming;
     let same = head.op == incoming.op && head.digest == incoming.digest;
     if facts.is_home || (same && (incoming.op == Op::Put || stamp.at <= head.stamp.at)) {
         return Step::Unchanged;
+    }
+    if !facts.clients_restamp {
+        return if *stamp <= head.stamp { Step::Supersede } else { Step::Apply { base: None } };
     }
     // What goes out may bear an instant a few milliseconds above the stamp, and a few more with each confirmation.
     let is_no_later = incoming.written_at == head.written_at || incoming.written_at <= head.public_at;
@@ -218,7 +221,7 @@ impl Trace<'_> {
 
     /// The greatest stamp of a write that gave `field` this value, other than by leaving it as it was. `None` when the
     /// server derived the value.
-    fn of_field(&self, scheme: Scheme<'_>, field: &'static str, value: &[u8]) -> Option<&Stamp> {
+    fn of_field(&self, scheme: Scheme<'_>, field: &str, value: &[u8]) -> Option<&Stamp> {
         self.newest(|entry| {
             let was = entry.base.as_ref().map(|base| value_of(base, field));
             entry.op == Op::Put
@@ -243,7 +246,7 @@ pub struct Scheme<'a> {
 }
 
 impl Scheme<'_> {
-    fn same(&self, field: &'static str, left: &[u8], right: &[u8]) -> bool {
+    fn same(&self, field: &str, left: &[u8], right: &[u8]) -> bool {
         left == right || self.policy.same(self.collection, field, left, right)
     }
 }
@@ -300,7 +303,7 @@ pub fn merge(
             lost = true;
             Cow::Borrowed(theirs)
         };
-        fields.push((name, value));
+        fields.push((Cow::Borrowed(name), value));
     }
     if fields.is_empty() {
         return Some(Merged { deleted, payload: Vec::new(), lost });
@@ -322,19 +325,19 @@ pub fn probable_base<'a>(
     unconfirmed: &Content<'a>,
     incoming: &Content<'_>,
 ) -> Content<'a> {
-    let pick = |name: &'static str| {
+    let pick = |name: &str| {
         let (was, later) = (value_of(&base.fields, name), value_of(&unconfirmed.fields, name));
         let arrived = scheme.same(name, value_of(&incoming.fields, name), later);
-        (name, Cow::Owned(if arrived { later } else { was }.to_vec()))
+        (Cow::Owned(name.to_owned()), Cow::Owned(if arrived { later } else { was }.to_vec()))
     };
     let fields = names(&base.fields, &unconfirmed.fields).into_iter().map(pick).collect();
     Content { deleted: base.deleted, fields }
 }
 
-fn names(head: &Fields<'_>, incoming: &Fields<'_>) -> Vec<&'static str> {
-    let mut names: Vec<&'static str> = head.iter().map(|(name, _)| *name).collect();
+fn names<'a>(head: &'a Fields<'_>, incoming: &'a Fields<'_>) -> Vec<&'a str> {
+    let mut names: Vec<&str> = head.iter().map(|(name, _)| name.as_ref()).collect();
     for (name, _) in incoming {
-        if !names.contains(name) {
+        if !names.contains(&name.as_ref()) {
             names.push(name);
         }
     }
@@ -342,7 +345,7 @@ fn names(head: &Fields<'_>, incoming: &Fields<'_>) -> Vec<&'static str> {
 }
 
 fn value_of<'a>(fields: &'a Fields<'_>, name: &str) -> &'a [u8] {
-    fields.iter().find(|(field, _)| *field == name).map_or(&[], |(_, value)| value.as_ref())
+    fields.iter().find(|(field, _)| field == name).map_or(&[], |(_, value)| value.as_ref())
 }
 
 #[cfg(test)]

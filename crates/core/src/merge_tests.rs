@@ -17,23 +17,18 @@ impl Policy for Notes {
     }
     fn split<'a>(&self, _: CollectionName, payload: &'a [u8]) -> Result<Fields<'a>, PolicyError> {
         let mut parts = payload.split(|byte| *byte == b'|');
-        Ok(["x", "y", "set"].map(|name| (name, Cow::Borrowed(parts.next().unwrap_or_default()))).to_vec())
+        Ok(["x", "y", "set"]
+            .map(|name| (Cow::Borrowed(name), Cow::Borrowed(parts.next().unwrap_or_default())))
+            .to_vec())
     }
     fn join(&self, _: CollectionName, fields: &Fields<'_>) -> Option<Vec<u8>> {
         let joined = fields.iter().map(|(_, value)| value.as_ref()).collect::<Vec<_>>().join(&b'|');
         (!joined.starts_with(b"bad|worse")).then_some(joined)
     }
-    fn same(&self, _: CollectionName, _: &'static str, left: &[u8], right: &[u8]) -> bool {
+    fn same(&self, _: CollectionName, _: &str, left: &[u8], right: &[u8]) -> bool {
         left.eq_ignore_ascii_case(right)
     }
-    fn merge_set(
-        &self,
-        _: CollectionName,
-        field: &'static str,
-        base: &[u8],
-        left: &[u8],
-        right: &[u8],
-    ) -> Option<Vec<u8>> {
+    fn merge_set(&self, _: CollectionName, field: &str, base: &[u8], left: &[u8], right: &[u8]) -> Option<Vec<u8>> {
         let parts =
             |set: &[u8]| -> std::collections::BTreeSet<u8> { set.iter().copied().filter(|b| *b != b',').collect() };
         let (base, left, right) = (parts(base), parts(left), parts(right));
@@ -108,6 +103,7 @@ struct Case {
     tombstone: Option<i128>,
     head: Option<State>,
     is_home: bool,
+    clients_keep: bool,
 }
 
 fn step(write: &Incoming, case: &Case) -> Step {
@@ -119,7 +115,7 @@ fn step(write: &Incoming, case: &Case) -> Step {
         exchanged: [case.exchanged.map(at), None, None, None, None],
         tombstone: case.tombstone.map(at),
         head: case.head.as_ref(),
-        clients_restamp: true,
+        clients_restamp: !case.clients_keep,
         is_home: case.is_home,
     };
     weigh(&facts, |base| Stamp { at: write.written_at.max(base.unwrap_or(at(0))), ..stamp(0, "a") })
@@ -179,6 +175,18 @@ fn without_a_base_the_later_wins_whole_and_the_server_keeps_ties() {
     check(incoming("1|1|", 99), Step::Unchanged);
     check(incoming("-", 51), Step::Apply { base: None });
     check(incoming("-", 49), Step::Supersede);
+}
+
+#[test]
+fn where_clients_keep_instants_ties_go_to_the_greater_stamp() {
+    let check = |replica: &str, expected: Step| {
+        let mut head = state(1, "1|1|", 50);
+        head.stamp = stamp(50, replica);
+        let case = Case { head: Some(head), clients_keep: true, ..Case::default() };
+        assert_eq!(step(&incoming("2|2|", 50), &case), expected, "against {replica}");
+    };
+    check("0", Step::Apply { base: None });
+    check("b", Step::Supersede);
 }
 
 #[test]

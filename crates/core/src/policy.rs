@@ -4,8 +4,9 @@ use std::borrow::Cow;
 
 use crate::{CollectionName, Digest, RecordKey};
 
-/// A payload taken apart: each field's name with its raw bytes.
-pub type Fields<'a> = Vec<(&'static str, Cow<'a, [u8]>)>;
+/// A payload taken apart: each field's name with its raw bytes. A protocol that takes fields which it does not know
+/// names them as their clients do.
+pub type Fields<'a> = Vec<(Cow<'a, str>, Cow<'a, [u8]>)>;
 
 /// A payload that its own policy cannot read: damage, or a bug.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -50,13 +51,13 @@ pub trait Policy: Send + Sync {
     fn join(&self, collection: CollectionName, fields: &Fields<'_>) -> Option<Vec<u8>>;
 
     /// Whether two values of one field mean the same. What can be derived from other fields never differs.
-    fn same(&self, collection: CollectionName, field: &'static str, left: &[u8], right: &[u8]) -> bool;
+    fn same(&self, collection: CollectionName, field: &str, left: &[u8], right: &[u8]) -> bool;
 
     /// Merges a field that is a set, element by element, against `base`; `None` when the field is no set.
     fn merge_set(
         &self,
         collection: CollectionName,
-        field: &'static str,
+        field: &str,
         base: &[u8],
         left: &[u8],
         right: &[u8],
@@ -106,6 +107,12 @@ pub trait Policy: Send + Sync {
     /// Whether clients put a new instant on what they merely apply. Then an upload that bears the instant last
     /// exchanged for its record is an echo, whatever its content.
     fn clients_restamp(&self) -> bool;
+
+    /// Whether a deletion takes with it what the record ever said: then nothing lies under a tombstone, and what was
+    /// written before it can no longer be a base.
+    fn erases(&self) -> bool {
+        false
+    }
 
     /// The record that every replica makes for itself under an id of its own (an inbox): all are one to the server.
     fn home(&self) -> Option<RecordKey>;

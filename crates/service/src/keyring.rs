@@ -112,6 +112,12 @@ impl Keyring {
     /// # Errors
     /// [`ServiceError`] when the token could not be stored.
     pub async fn make_token(&self, new: NewToken) -> Result<Made, ServiceError> {
+        Ok(self.make_known(new).await?.map_or(Made::NameTaken, |(_, token)| Made::Token(token)))
+    }
+
+    /// Makes a token as [`Self::make_token`] does, and says under which number it is kept; `None` when the name is
+    /// taken.
+    pub(crate) async fn make_known(&self, new: NewToken) -> Result<Option<(CredentialId, TokenText)>, ServiceError> {
         let token = random_token(&*self.env, new.purpose)?;
         let hash = match token.proof() {
             Proof::Argon2id => self.worker.hash(token.secret().clone(), self.env.as_ref()).await?,
@@ -127,8 +133,8 @@ impl Keyring {
             expires_at: new.expires_at,
         };
         Ok(match self.store.add_credential(credential).await? {
-            Added::New(_) => Made::Token(token),
-            Added::NameTaken | Added::EmailTaken => Made::NameTaken,
+            Added::New(id) => Some((id, token)),
+            Added::NameTaken | Added::EmailTaken => None,
         })
     }
 

@@ -46,12 +46,12 @@ pub use events::{
 pub use feeds::{FEEDS_PER_KEY_MAX, Feed, Feeds, Opened};
 pub use journal::{Journal, PULLS_PER_KEY_MAX, Pull, PullAnswer, Pulled};
 pub use keyring::{Access, Caller, Denial, Keyring, Made, NewToken};
-pub use keys::Keys;
+pub use keys::{KeyMade, Keys};
 pub use outbox::{Mail, Outbox, OutgoingMail};
 pub use participants::{GivenTicket, Participants, PasswordUnfit, SetupToken, SetupTokenFound, SignedIn};
 pub use projects::{InviteOutcome, Letter, Post, ProjectDraft, Projects};
 pub use rate_limits::{AddressClass, Counted, KeyClass, RateLimitOptions, RateLimits};
-pub use replication::{ExchangeRequest, Replication, ReplyBounds};
+pub use replication::{DownloadRequest, ExchangeRequest, Replication, ReplyBounds, UploadRequest};
 pub use rooms::{
     CloseReason, Connection, Entrant, JoinWish, Joined, NotConnected, Notice, Outlet, Parcel, ParcelKind, PeerInfo,
     RENEW_EVERY, RoomCloses, RoomCodec, RoomCounts, RoomFound, RoomMade, RoomOptions, RoomWish, Rooms, SWEEP_EVERY,
@@ -65,8 +65,8 @@ pub use sign_in::{
 pub use watchers::{WATCHERS_MAX, Watcher, Watchers};
 // What a protocol reads and writes; it never names the store itself.
 pub use tombolo_storage::{
-    Action, Answer, Answered, Appended, CommitCounts, Credential, Delivery, Effect, Entry, Exchanged, Flow, Identity,
-    IdentityAdded, IdentityChange, IdentityChanged, Invitation, InvitationStatus, LogEnd, Member, MemberAdded,
-    MemberChanged, NewEntry, NewIdentity, NewKey, PageBounds, Project, ProjectChange, Refused, Room, Ruled, SecretHash,
-    Spread, StoreError, Totals, Unfit, Username, Weight, Who, Write,
+    Action, Answer, Answered, Appended, CommitCounts, Credential, Delivery, Downloaded, Effect, Entry, Exchanged, Fate,
+    Flow, Identity, IdentityAdded, IdentityChange, IdentityChanged, Invitation, InvitationStatus, LogEnd, Member,
+    MemberAdded, MemberChanged, NamedBase, NewEntry, NewIdentity, NewKey, PageBounds, Present, Project, ProjectChange,
+    Refused, Room, Ruled, SecretHash, Spread, Stale, StoreError, Totals, Unfit, Uploaded, Username, Weight, Who, Write,
 };

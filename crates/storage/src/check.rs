@@ -194,15 +194,15 @@ impl Findings {
         }
     }
 
-    /// A put's content reads, and has the digest that it is stored under.
-    pub(crate) fn content(
-        &mut self,
-        (space, seq): (i64, i64),
-        collection: &str,
-        digest: &[u8],
-        payload: Option<&[u8]>,
-        policy: &dyn Policy,
-    ) {
+    /// A put's content reads, and has the digest that it is stored under; or it was taken, by a deletion that follows.
+    pub(crate) fn content(&mut self, row: &ContentRow<'_>, policy: &dyn Policy) {
+        let ContentRow { space, seq, collection, digest, payload, is_head } = *row;
+        if policy.erases() && payload.is_none() && digest == Digest::DELETED.to_bytes() {
+            if is_head {
+                self.fault(format!("space {space}, change {seq}: its content was taken, and its record is there"));
+            }
+            return;
+        }
         let known = policy.collections().iter().find(|known| known.as_str() == collection);
         let Some(collection) = known else {
             self.fault(format!("space {space}, change {seq}: its record is of an unknown kind"));
@@ -214,6 +214,17 @@ impl Findings {
             Err(error) => self.fault(format!("space {space}, change {seq}: {error}")),
         }
     }
+}
+
+/// A put as the check of contents sees it.
+pub(crate) struct ContentRow<'r> {
+    pub(crate) space: i64,
+    pub(crate) seq: i64,
+    pub(crate) collection: &'r str,
+    pub(crate) digest: &'r [u8],
+    pub(crate) payload: Option<&'r [u8]>,
+    /// Whether it is its record's present state.
+    pub(crate) is_head: bool,
 }
 
 /// A change as the check of the log sees it.

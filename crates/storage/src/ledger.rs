@@ -3,10 +3,11 @@
 
 use tombolo_core::merge::State;
 use tombolo_core::{
-    CollectionName, Coverage, Digest, Instant, Op, Origin, RecordKey, RecordName, ReplicaName, Seq, ServerTime, Verdict,
+    CollectionName, Coverage, Digest, Instant, Op, Origin, RecordKey, RecordName, ReplicaName, Seq, ServerTime,
+    SpaceCursor, Verdict,
 };
 
-use crate::{NewEntry, StoreError};
+use crate::{NewEntry, Stale, StoreError};
 
 /// A backend's number for a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -19,7 +20,7 @@ pub(crate) const NO_RECORD: RecordRow = RecordRow(0);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct ReplicaRow(pub(crate) i64);
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Replica {
     pub(crate) row: ReplicaRow,
     /// Its own id of the record that every replica makes for itself.
@@ -27,6 +28,10 @@ pub(crate) struct Replica {
     /// The instant under which the later replies of its first download send what is older, so that none of it has to be
     /// remembered record by record.
     pub(crate) floor: Option<Instant>,
+    /// The greatest place up to which it ever said that it holds everything, where it resumes by a [`SpaceCursor`].
+    pub(crate) acknowledged: Seq,
+    /// Where the cursor resumes that it was last given.
+    pub(crate) given: Seq,
 }
 
 /// A record with its present state.
@@ -77,6 +82,7 @@ pub(crate) struct Upload {
 /// A change as it is found in the log, without its payload.
 #[derive(Clone, Debug)]
 pub(crate) struct Change {
+    pub(crate) record: RecordRow,
     pub(crate) state: State,
     pub(crate) prev: Option<Seq>,
     pub(crate) base: Option<Seq>,
@@ -88,6 +94,11 @@ impl Change {
     /// Whether it was the record's state: what lost or was merged never was.
     pub(crate) fn is_effective(&self) -> bool {
         self.origin != Origin::Replica || self.verdict == Verdict::Applied
+    }
+
+    /// Whether its content was taken, because the record was deleted: nothing is known any more of what it said.
+    pub(crate) fn is_blank(&self) -> bool {
+        self.state.op == Op::Put && self.state.digest == Digest::DELETED
     }
 }
 
@@ -180,7 +191,9 @@ pub(crate) struct HeadRow {
     pub(crate) key: RecordKey,
     pub(crate) seq: Seq,
     pub(crate) op: Op,
+    pub(crate) written_at: Instant,
     pub(crate) public_at: Instant,
+    pub(crate) digest: Digest,
     /// Whether the record never had another state.
     pub(crate) is_first: bool,
     pub(crate) payload: Vec<u8>,
@@ -211,6 +224,18 @@ pub(crate) trait Ledger {
     fn add_replica(&mut self, name: &ReplicaName, now: ServerTime) -> Done<Replica>;
     fn set_home(&mut self, replica: ReplicaRow, home: &RecordName) -> Done<()>;
     fn set_floor(&mut self, replica: ReplicaRow, floor: Instant) -> Done<()>;
+    /// Notes how far a replica said that it is, and what it was last given.
+    fn set_progress(&mut self, replica: ReplicaRow, acknowledged: Seq, given: Seq) -> Done<()>;
+
+    /// Whether the name is that of a replica of another user's log of this protocol. Asked only of a name that is no
+    /// replica's here.
+    fn is_others(&mut self, name: &ReplicaName) -> Done<bool>;
+    /// Notes that the name is a replica's of this log, and opens no other user's. One that is forgotten by
+    /// [`Self::add_replica`] is free again.
+    fn bind(&mut self, name: &ReplicaName) -> Done<()>;
+    /// Why whoever presents `cursor` cannot go on from there: what was erased at the wish of this log's owner is
+    /// [`Stale::Erased`], anything else is as [`tombolo_core::stand`] says.
+    fn stale(&mut self, cursor: SpaceCursor) -> Done<Option<Stale>>;
 
     /// The cursor given out as `time`, or which the replica's clock made `time` of.
     fn cursor(&mut self, replica: ReplicaRow, time: Instant) -> Done<Option<IssuedCursor>>;
@@ -230,6 +255,10 @@ pub(crate) trait Ledger {
     /// Appends a change at the next place. One that is effective becomes its record's head; any other is followed by
     /// the outcome in the same transaction.
     fn append(&mut self, change: &NewChange<'_>, now: ServerTime) -> Done<Seq>;
+    /// Takes the content of the change `from` and of all that its record's history leads back to: no payload is left,
+    /// and the digest is [`Digest::DELETED`]. What else the log says of them stays. Also the states that
+    /// [`Self::record`], [`Self::change`] and [`Self::payload`] give afterwards are without it.
+    fn blank(&mut self, from: Seq) -> Done<()>;
 
     /// Whether anything is remembered of what was exchanged with the replica.
     fn has_traffic(&mut self, replica: ReplicaRow) -> Done<bool>;

@@ -10,6 +10,7 @@ mod check;
 mod columns;
 mod commits;
 mod entries;
+mod erasure;
 mod error;
 mod exchange;
 mod identities;
@@ -20,6 +21,7 @@ mod migrations;
 mod naming;
 pub mod postgres;
 mod projects;
+mod replicas;
 mod rooms;
 mod sign_ins;
 pub mod sqlite;
@@ -36,15 +38,19 @@ pub use entries::{
     Append, Appended, Effect, Entries, Entry, EntryPage, Guard, IsSame, LogEnd, NewEntry, NotAppended, PageBounds,
     Place, SAME_SLACK_BYTES, Totals, Unfit, Weight,
 };
+pub use erasure::{Erasure, UserDeleted};
 pub use error::StoreError;
 pub use identities::{
     Identities, Identity, IdentityAdded, IdentityChange, IdentityChanged, IdentityKey, NewIdentity, Ticket, Username,
 };
-pub use logs::{Action, Answer, Delivery, Exchange, Exchanged, LoggedChange, Logs, Refused, SpaceAddress, Write};
+pub use logs::{
+    Action, Answer, Delivery, Exchange, Exchanged, LoggedChange, Logs, NamedBase, Refused, SpaceAddress, Write,
+};
 pub use projects::{
     Answered, Invitation, InvitationStatus, Invited, Member, MemberAdded, MemberChanged, NewInvitation, NewProject,
     Project, ProjectChange, ProjectOverview, Projects, Restored, Ruled, Who,
 };
+pub use replicas::{Download, Downloaded, Fate, Present, Replicas, Stale, Upload, Uploaded};
 pub use rooms::{
     Document, DocumentPut, DocumentStored, IdleRooms, Lease, NewRoom, OpenedRoom, Room, RoomAdded, RoomOverview, Rooms,
     Version,

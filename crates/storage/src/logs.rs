@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use tombolo_core::{
-    Cursor, Instant, Op, Origin, Policy, Purpose, RecordKey, RecordName, ReplicaName, Resume, Seq, ServerTime,
-    SpaceNumber, UserId, Verdict,
+    Cursor, Instant, Op, Origin, Policy, Purpose, RecordKey, RecordName, RecordVersion, ReplicaName, Resume, Seq,
+    ServerTime, SpaceNumber, UserId, Verdict,
 };
 
 use crate::Reply;
@@ -56,6 +56,19 @@ pub struct Write {
     /// Whether this is the record that each replica makes for itself: its id becomes another name of the one record
     /// that [`Policy::home`] names.
     pub is_home: bool,
+    /// What the client says that it had in hand.
+    pub base: NamedBase,
+}
+
+/// What a client says that it had in hand when it wrote. Whatever it says counts above what the log knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NamedBase {
+    /// Nothing is said: what the log delivered to the replica, or the replica's own last upload.
+    Unsaid,
+    /// It had nothing: the record is new to it.
+    Nothing,
+    /// This version of the record. One that is not the record's, or whose content was erased, counts as nothing.
+    Version(RecordVersion),
 }
 
 impl Write {

@@ -1,6 +1,6 @@
 //! Which answers mean that somebody gets in who did not, or may less than before: what has to be told.
 
-use crate::{Added, Answered, Effect, IdentityAdded, MemberAdded, MemberChanged, Redeemed, Restored};
+use crate::{Added, Answered, Effect, IdentityAdded, MemberAdded, MemberChanged, Redeemed, Restored, UserDeleted};
 
 /// An answer to what may change who gets in.
 pub(crate) trait Told {
@@ -75,5 +75,11 @@ impl Told for Redeemed {
 impl Told for Restored {
     fn is_told(&self) -> bool {
         *self == Self::Done
+    }
+}
+
+impl Told for UserDeleted {
+    fn is_told(&self) -> bool {
+        *self == Self::Gone
     }
 }

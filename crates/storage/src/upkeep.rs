@@ -111,6 +111,8 @@ pub trait Store:
     + crate::Projects
     + crate::SignIns
     + crate::Rooms
+    + crate::Replicas
+    + crate::Erasure
     + Upkeep
 {
 }
@@ -123,6 +125,8 @@ impl<T> Store for T where
         + crate::Projects
         + crate::SignIns
         + crate::Rooms
+        + crate::Replicas
+        + crate::Erasure
         + Upkeep
 {
 }

@@ -25,10 +25,10 @@ impl Policy for Fragile {
     fn join(&self, collection: CollectionName, fields: &Fields<'_>) -> Option<Vec<u8>> {
         Notes.join(collection, fields)
     }
-    fn same(&self, collection: CollectionName, field: &'static str, left: &[u8], right: &[u8]) -> bool {
+    fn same(&self, collection: CollectionName, field: &str, left: &[u8], right: &[u8]) -> bool {
         Notes.same(collection, field, left, right)
     }
-    fn merge_set(&self, of: CollectionName, field: &'static str, was: &[u8], l: &[u8], r: &[u8]) -> Option<Vec<u8>> {
+    fn merge_set(&self, of: CollectionName, field: &str, was: &[u8], l: &[u8], r: &[u8]) -> Option<Vec<u8>> {
         Notes.merge_set(of, field, was, l, r)
     }
     fn digest(&self, collection: CollectionName, payload: &[u8]) -> Result<Digest, PolicyError> {

@@ -89,6 +89,37 @@ async fn knows_people(store: &dyn tombolo_storage::Store) {
     tombolo_testkit::ruled_suite::what_entries_do_beside_others(store).await;
 }
 
+/// A log of notes with a device, which an earlier version wrote.
+const DEVICES: &str = "
+    INSERT INTO users (id, name, email, email_key, created_at, confirmed_at) VALUES (1, 'ada', NULL, NULL, 11, 11);
+    INSERT INTO spaces (id, owner, purpose, number, head_seq, head_time, generation, created_at) VALUES
+        (5, 1, 'tickit', 1, 0, 0, 1, 9);
+    INSERT INTO replicas (id, space, name, added_at) VALUES (3, 5, 'desktop', 12);
+";
+
+#[test]
+fn a_file_without_replicas_of_two_requests() {
+    let disk = OnDisk::default();
+    let file = rusqlite::Connection::open(disk.file().unwrap()).unwrap();
+    for migration in [
+        include_str!("../src/sqlite/migrations/0001_initial.sql"),
+        include_str!("../src/sqlite/migrations/0002_moved.sql"),
+        include_str!("../src/sqlite/migrations/0003_people.sql"),
+        include_str!("../src/sqlite/migrations/0004_entries.sql"),
+        include_str!("../src/sqlite/migrations/0005_identities.sql"),
+        include_str!("../src/sqlite/migrations/0006_rooms.sql"),
+        DEVICES,
+        "PRAGMA user_version = 6",
+    ] {
+        file.execute_batch(migration).unwrap();
+    }
+    let store = disk.server(Arc::new(TestEnv::new(1)));
+    wait(tombolo_testkit::replicas_suite::a_device_is_one_users(&store));
+    wait(store.close()).unwrap();
+    let marks = "SELECT acknowledged + given FROM replicas WHERE name = 'desktop' AND space = 5";
+    assert_eq!(file.query_row(marks, [], |row| row.get::<_, i64>(0)).unwrap(), 0);
+}
+
 #[test]
 fn a_file_without_identities() {
     let disk = OnDisk::default();
@@ -106,7 +137,7 @@ fn a_file_without_identities() {
     let store = disk.server(Arc::new(TestEnv::new(1)));
     wait(knows_people(&store));
     wait(store.close()).unwrap();
-    assert_eq!(file.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0)).unwrap(), 6);
+    assert_eq!(file.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0)).unwrap(), 7);
 }
 
 #[test]

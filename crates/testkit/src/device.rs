@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tombolo_core::{Env, Instant, Op, RecordKey};
-use tombolo_storage::{Action, Delivery, Exchanged, Write};
+use tombolo_storage::{Action, Delivery, Exchanged, NamedBase, Write};
 
 use crate::notes::{FOLDER, INBOX, LABEL, NOTE, Note, key};
 use crate::space::Place;
@@ -212,6 +212,7 @@ impl Device {
             action: Action::Put(row.payload.clone()),
             written_at: row.updated_at,
             is_home: key.collection == FOLDER && key.name.as_str() == self.home,
+            base: NamedBase::Unsaid,
         };
         // Clients send what refers before what is referred to.
         let mut writes: Vec<Write> =
@@ -224,6 +225,7 @@ impl Device {
             action: Action::Delete,
             written_at: *at,
             is_home: false,
+            base: NamedBase::Unsaid,
         }));
         Request { presented, writes, gathered_at: self.now(place) }
     }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use tombolo_core::{CollectionName, Digest, Fields, Instant, Policy, PolicyError, RecordKey, RecordName, Unique};
-use tombolo_storage::{Action, Write};
+use tombolo_storage::{Action, NamedBase, Write};
 
 /// What notes lie in; sent first.
 pub const FOLDER: CollectionName = CollectionName::new("folder");
@@ -146,7 +146,7 @@ impl Policy for Notes {
                 }
                 name => Cow::Borrowed(value(collection, text, name)?.as_bytes()),
             };
-            Ok((*name, value))
+            Ok((Cow::Borrowed(*name), value))
         };
         fields_of(collection).iter().map(field).collect()
     }
@@ -155,7 +155,7 @@ impl Policy for Notes {
         let mut lines = Vec::new();
         for (name, value) in fields {
             let value = std::str::from_utf8(value).ok()?;
-            match *name {
+            match name.as_ref() {
                 "repeat" => {
                     let (every, days) = value.split_once(';')?;
                     lines.extend([format!("every={every}"), format!("days={days}")]);
@@ -171,19 +171,12 @@ impl Policy for Notes {
         (note.x != "bad" || note.y != "worse").then(|| note.to_payload())
     }
 
-    fn same(&self, _: CollectionName, field: &'static str, left: &[u8], right: &[u8]) -> bool {
+    fn same(&self, _: CollectionName, field: &str, left: &[u8], right: &[u8]) -> bool {
         let set = |bytes| std::str::from_utf8(bytes).map(elements);
         left == right || (field == "labels" && set(left) == set(right))
     }
 
-    fn merge_set(
-        &self,
-        _: CollectionName,
-        field: &'static str,
-        base: &[u8],
-        left: &[u8],
-        right: &[u8],
-    ) -> Option<Vec<u8>> {
+    fn merge_set(&self, _: CollectionName, field: &str, base: &[u8], left: &[u8], right: &[u8]) -> Option<Vec<u8>> {
         if field != "labels" {
             return None;
         }
@@ -269,7 +262,7 @@ impl Policy for Notes {
 }
 
 fn write(key: RecordKey, payload: Vec<u8>, written_at: Instant) -> Write {
-    Write { key, action: Action::Put(payload), written_at, is_home: false }
+    Write { key, action: Action::Put(payload), written_at, is_home: false, base: NamedBase::Unsaid }
 }
 
 /// The write of a note.
@@ -299,5 +292,5 @@ pub fn label(id: &str, name: &str, born: i64, written_at: Instant) -> Write {
 /// The deletion of a record.
 #[must_use]
 pub fn delete(key: RecordKey, written_at: Instant) -> Write {
-    Write { key, action: Action::Delete, written_at, is_home: false }
+    Write { key, action: Action::Delete, written_at, is_home: false, base: NamedBase::Unsaid }
 }

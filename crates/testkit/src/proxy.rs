@@ -100,7 +100,11 @@ impl Proxy {
 }
 
 fn pass(client: TcpStream, server: SocketAddr, (to_lose, lost): &(Arc<AtomicUsize>, Arc<AtomicUsize>)) {
-    let Ok(upstream) = TcpStream::connect(server) else { return };
+    let Ok(upstream) = TcpStream::connect(server) else {
+        // Whoever cuts the line holds it open beside this.
+        let _ = client.shutdown(Shutdown::Both);
+        return;
+    };
     let (Ok(mut from_client), Ok(mut to_server)) = (client.try_clone(), upstream.try_clone()) else { return };
     let requests = spawn(move || {
         let _ = io::copy(&mut from_client, &mut to_server);

@@ -267,6 +267,14 @@ impl Install {
         token_of(&self.json(&["token", "--for", "rooms", "--user", user]))
     }
 
+    /// A new API key for wellbeing of `user`, who is added when there is no such user; the owner is made by itself.
+    pub fn wb_for(&self, user: &str) -> String {
+        if user != "owner" {
+            let _ = self.run(&["user", "add", user]);
+        }
+        token_of(&self.json(&["token", "--for", "wellbeing", "--user", user]))
+    }
+
     /// Starts the server, and waits until it listens.
     #[must_use]
     pub fn serve(self) -> Served {

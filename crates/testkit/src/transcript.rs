@@ -37,6 +37,7 @@
 //! | `<key>`, `<key:ann>` | a key for td of the owner, of the user ann; made when it first occurs |
 //! | `<sk>`, `<sk:ann>` | a key for simple-sync of `.root`, of the user ann; made when it first occurs |
 //! | `<rk>`, `<rk:ann>` | a key for rooms of the owner, of the user ann; made when it first occurs |
+//! | `<wb>`, `<wb:ann>` | a key for wellbeing of the owner, of the user ann; made when it first occurs |
 //! | `<id:x>` | an id that the server gives (`u_`, `p_`, `ak_` or `inv_` and 16 hexadecimal digits), to be named `x`, or the one of that name |
 //! | `<text:x>` | whatever text the server gives, to be named `x`, or the one of that name |
 //! | `<uuid:x>` | an id made from its name; ids sort as their names do |
@@ -360,6 +361,10 @@ impl Player<'_> {
             ("rk", None) => {
                 let install = &self.served.install;
                 Ok(self.keys.entry(format!("rk:{name}")).or_insert_with(|| install.rk_for(name)).clone())
+            }
+            ("wb", None) => {
+                let install = &self.served.install;
+                Ok(self.keys.entry(format!("wb:{name}")).or_insert_with(|| install.wb_for(name)).clone())
             }
             ("id" | "text", None) => self.ids.get(name).cloned().ok_or_else(|| format!("  {name} was not said before")),
             ("uuid", None) => Ok(uuid(name)),

@@ -114,6 +114,20 @@ impl Entries for Faulty {
     }
 }
 
+impl Replicas for Faulty {
+    passed_on! {
+        fn upload(&self, request: Upload) -> Reply<'_, Uploaded>;
+        fn download(&self, request: Download) -> Reply<'_, Downloaded>;
+    }
+}
+
+impl Erasure for Faulty {
+    passed_on! {
+        fn erase_space(&self, space: SpaceAddress, now: ServerTime) -> Reply<'_, bool>;
+        fn delete_user<'a>(&'a self, name: &'a Name, now: ServerTime) -> Reply<'a, UserDeleted>;
+    }
+}
+
 impl Accounts for Faulty {
     passed_on! {
         fn add_user<'a>(&'a self, name: &'a Name, email: Option<&'a EmailAddress>, now: ServerTime) -> Reply<'a, Added<UserId>>;

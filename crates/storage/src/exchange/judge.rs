@@ -1,21 +1,22 @@
 //! Each write of a request in turn: gather what is known, decide, write down.
 
+mod clerk;
 mod concurrent;
 
 use std::collections::{HashMap, HashSet};
 
-use tombolo_core::merge::{self, Facts, Incoming, Own, State, Step};
-use tombolo_core::{
-    Coverage, Digest, Instant, Op, Origin, RecordKey, RecordName, Seq, ServerTime, Stamp, Verdict, limits,
-};
+use tombolo_core::merge::{self, Facts, Incoming, Own, State};
+use tombolo_core::{Coverage, Digest, Instant, Op, RecordKey, RecordName, Seq, Verdict, limits};
+
+pub(super) use clerk::{Arrival, Clerk, Ruled};
 
 use super::land::Land;
 use super::{Presented, Sent};
-use crate::ledger::{Alias, Ledger, NewChange, Record, RecordRow, Replica, Traffic, Upload};
+use crate::ledger::{Alias, Ledger, RecordRow, Replica, Traffic, Upload};
 use crate::{Action, Answer, Exchange, StoreError, Write};
 
 pub(super) struct Judge<'a> {
-    land: Land<'a>,
+    clerk: Clerk<'a>,
     request: &'a Exchange,
     replica: &'a mut Replica,
     presented: &'a Presented,
@@ -24,17 +25,13 @@ pub(super) struct Judge<'a> {
     sent: Sent,
 }
 
-/// A write in the server's terms: its ids are the server's, its content is in hand.
-struct Arrival {
-    key: RecordKey,
-    incoming: Incoming,
-    payload: Vec<u8>,
+/// A write, and what is remembered of its record and this replica.
+struct Met {
+    arrival: Arrival,
     /// Whether it stayed what the replica has in hand. If not, the replica is told what became of it.
     is_as_sent: bool,
-    record: Option<Record>,
     traffic: Option<Traffic>,
     delivered: Option<State>,
-    unconfirmed: Option<State>,
 }
 
 impl<'a> Judge<'a> {
@@ -46,7 +43,8 @@ impl<'a> Judge<'a> {
     ) -> Result<Self, StoreError> {
         let aliases = ledger.aliases()?.into_iter().map(|alias| (alias.key, alias.of)).collect();
         let land = Land { ledger, policy: &*request.policy, now: request.now };
-        let mut judge = Self { land, request, replica, presented, aliases, sent: HashMap::new() };
+        let clerk = Clerk { land, name: &request.replica, replica: replica.row };
+        let mut judge = Self { clerk, request, replica, presented, aliases, sent: HashMap::new() };
         judge.learn_home()?;
         Ok(judge)
     }
@@ -58,17 +56,17 @@ impl<'a> Judge<'a> {
 
     /// Notes under which id the replica keeps the record that every replica makes for itself.
     fn learn_home(&mut self) -> Result<(), StoreError> {
-        let Some(home) = self.land.policy.home() else { return Ok(()) };
+        let Some(home) = self.clerk.land.policy.home() else { return Ok(()) };
         let mut own: Vec<&RecordKey> = Vec::new();
         for write in self.request.writes.iter().filter(|write| write.is_home) {
             // An id that is an ordinary record already stays one.
-            if self.land.ledger.record(&write.key)?.is_none() {
+            if self.clerk.land.ledger.record(&write.key)?.is_none() {
                 own.push(&write.key);
             }
         }
         for key in &own {
             if !self.aliases.contains_key(*key) {
-                self.land.ledger.put_alias(&Alias { key: (*key).clone(), of: home.name.clone() })?;
+                self.clerk.land.ledger.put_alias(&Alias { key: (*key).clone(), of: home.name.clone() })?;
                 self.aliases.insert((*key).clone(), home.name.clone());
             }
         }
@@ -79,14 +77,14 @@ impl<'a> Judge<'a> {
             Some(known) => self.request.presented.is_none() && own.iter().all(|key| key.name != *known),
         };
         if is_stale {
-            self.land.ledger.set_home(self.replica.row, &first.name)?;
+            self.clerk.land.ledger.set_home(self.replica.row, &first.name)?;
             self.replica.home = Some(first.name.clone());
         }
         Ok(())
     }
 
     pub(super) fn judge(&mut self, write: &Write) -> Result<Answer, StoreError> {
-        let home = self.land.policy.home();
+        let home = self.clerk.land.policy.home();
         let is_home = home.as_ref().is_some_and(|home| self.stands_for(&write.key, home));
         let key = if is_home { home.unwrap_or_else(|| write.key.clone()) } else { write.key.clone() };
         let (incoming, (payload, is_as_sent)) = match &write.action {
@@ -97,36 +95,36 @@ impl<'a> Judge<'a> {
             }
             Action::Put(payload) => {
                 let (payload, is_as_sent) = self.own_ids_to_ours(&key, payload)?;
-                let digest = self.land.policy.digest(key.collection, &payload).map_err(Land::unreadable)?;
+                let digest = self.clerk.land.policy.digest(key.collection, &payload).map_err(Land::unreadable)?;
                 (Incoming { op: Op::Put, written_at: write.written_at, digest }, (payload, is_as_sent))
             }
             Action::Attach { target, .. } => return self.attach(&key, target, write.written_at),
         };
-        let arrival = self.arrive(key, incoming, payload, is_as_sent)?;
-        let own = self.own_upload(&arrival)?;
-        let traffic = arrival.traffic.as_ref();
+        let met = self.meet(key, incoming, payload, is_as_sent)?;
+        let own = self.own_upload(&met)?;
+        let Met { arrival, traffic, delivered, .. } = &met;
         let exchanged = [
-            traffic.map(|traffic| traffic.last),
-            traffic.and_then(|traffic| traffic.held),
-            Self::unremembered(&arrival, arrival.delivered.as_ref()),
-            Self::unremembered(&arrival, arrival.unconfirmed.as_ref()),
+            traffic.as_ref().map(|traffic| traffic.last),
+            traffic.as_ref().and_then(|traffic| traffic.held),
+            Self::unremembered(&met, delivered.as_ref()),
+            Self::unremembered(&met, arrival.unconfirmed.as_ref()),
             self.replica.floor,
         ];
         let facts = Facts {
             incoming: &arrival.incoming,
-            delivered: arrival.delivered.as_ref(),
+            delivered: delivered.as_ref(),
             unconfirmed: arrival.unconfirmed.as_ref(),
             own: own.as_ref(),
             exchanged,
-            tombstone: traffic.and_then(|traffic| traffic.tombstone),
+            tombstone: traffic.as_ref().and_then(|traffic| traffic.tombstone),
             head: arrival.record.as_ref().map(|record| &record.head),
-            clients_restamp: self.land.policy.clients_restamp(),
+            clients_restamp: self.clerk.land.policy.clients_restamp(),
             is_home,
         };
-        let commit_time = self.land.next_commit_time()?;
-        let step = merge::weigh(&facts, |base| self.stamp(&arrival.incoming, base, commit_time));
-        let verdict = self.carry_out(&arrival, step, commit_time)?;
-        Ok(Answer::Judged(verdict))
+        let commit_time = self.clerk.land.next_commit_time()?;
+        let step = merge::weigh(&facts, |base| self.clerk.stamp(&arrival.incoming, base, commit_time));
+        let ruled = self.clerk.carry_out(arrival, step, commit_time)?;
+        self.note(&met, ruled)
     }
 
     fn stands_for(&self, key: &RecordKey, home: &RecordKey) -> bool {
@@ -136,7 +134,7 @@ impl<'a> Judge<'a> {
     /// The payload with the server's ids, and whether those are the ones under which the replica gets them back: its own
     /// home's is, that of a record which another stands for is not.
     fn own_ids_to_ours(&self, key: &RecordKey, payload: &[u8]) -> Result<(Vec<u8>, bool), StoreError> {
-        let policy = self.land.policy;
+        let policy = self.clerk.land.policy;
         let mut ours = payload.to_vec();
         let mut is_as_sent = true;
         if self.aliases.is_empty() {
@@ -153,27 +151,23 @@ impl<'a> Judge<'a> {
         Ok((ours, is_as_sent))
     }
 
-    fn stamp(&self, incoming: &Incoming, base: Option<Instant>, commit_time: ServerTime) -> Stamp {
-        Stamp::decide(incoming.written_at, commit_time, base, self.request.replica.clone(), incoming.digest)
-    }
-
-    fn arrive(
+    fn meet(
         &mut self,
         key: RecordKey,
         incoming: Incoming,
         payload: Vec<u8>,
         is_as_sent: bool,
-    ) -> Result<Arrival, StoreError> {
-        let record = self.land.ledger.record(&key)?;
-        let mut arrival =
-            Arrival { key, incoming, payload, is_as_sent, record, traffic: None, delivered: None, unconfirmed: None };
-        if let Some(record) = &arrival.record {
-            arrival.traffic = self.land.ledger.traffic(self.replica.row, record.row)?;
-            let (presented, rank) = (self.presented, self.land.policy.rank(arrival.key.collection));
-            arrival.delivered = self.delivered(presented.coverage(), rank, &record.head)?;
-            arrival.unconfirmed = self.delivered(presented.unconfirmed.as_ref(), rank, &record.head)?;
+    ) -> Result<Met, StoreError> {
+        let record = self.clerk.land.ledger.record(&key)?;
+        let arrival = Arrival { key, incoming, payload, record, unconfirmed: None };
+        let mut met = Met { arrival, is_as_sent, traffic: None, delivered: None };
+        if let Some(record) = &met.arrival.record {
+            met.traffic = self.clerk.land.ledger.traffic(self.replica.row, record.row)?;
+            let (presented, rank) = (self.presented, self.clerk.land.policy.rank(met.arrival.key.collection));
+            met.delivered = self.delivered(presented.coverage(), rank, &record.head)?;
+            met.arrival.unconfirmed = self.delivered(presented.unconfirmed.as_ref(), rank, &record.head)?;
         }
-        Ok(arrival)
+        Ok(met)
     }
 
     /// The state of a record that a replica which holds `coverage` has in hand.
@@ -188,10 +182,10 @@ impl<'a> Judge<'a> {
             return Ok(Some(head.clone()));
         }
         let mut newer = Some(head.seq);
-        let mut next = self.land.ledger.change(head.seq)?.prev;
+        let mut next = self.clerk.land.ledger.change(head.seq)?.prev;
         for _ in 0..limits::BASE_WALK_MAX {
             let Some(seq) = next else { return Ok(None) };
-            let change = self.land.ledger.change(seq)?;
+            let change = self.clerk.land.ledger.change(seq)?;
             if change.is_effective() {
                 if coverage.holds(rank, seq, newer) {
                     return Ok(Some(change.state));
@@ -205,19 +199,19 @@ impl<'a> Judge<'a> {
 
     /// The replica's last upload of the record, if it was made under the presented cursor or one that led to it, and
     /// no later reply was acknowledged on another branch: then a device that was set back would be taken to hold it.
-    fn own_upload(&mut self, arrival: &Arrival) -> Result<Option<Own>, StoreError> {
-        let Some(upload) = arrival.traffic.as_ref().and_then(|traffic| traffic.upload) else { return Ok(None) };
+    fn own_upload(&mut self, met: &Met) -> Result<Option<Own>, StoreError> {
+        let Some(upload) = met.traffic.as_ref().and_then(|traffic| traffic.upload) else { return Ok(None) };
         let under = self.presented.under();
         let covered = self.presented.coverage().is_some_and(|coverage| upload.seq <= coverage.complete_to());
         if covered || !self.counts(upload, under)? {
             return Ok(None);
         }
-        let change = self.land.ledger.change(upload.seq)?;
+        let change = self.clerk.land.ledger.change(upload.seq)?;
         Ok(Some(Own { state: change.state, verdict: change.verdict, same_cursor: upload.under == under }))
     }
 
     fn counts(&mut self, upload: Upload, under: Option<Instant>) -> Result<bool, StoreError> {
-        let since = self.land.ledger.cursors_since(self.replica.row, upload.seq)?;
+        let since = self.clerk.land.ledger.cursors_since(self.replica.row, upload.seq)?;
         if since.is_empty() && upload.under == under {
             return Ok(true);
         }
@@ -225,7 +219,7 @@ impl<'a> Judge<'a> {
         let mut next = under;
         while let Some(token) = next.filter(|_| line.len() < limits::CURSORS_MAX) {
             line.insert(token);
-            next = self.land.ledger.cursor(self.replica.row, token)?.and_then(|cursor| cursor.parent);
+            next = self.clerk.land.ledger.cursor(self.replica.row, token)?.and_then(|cursor| cursor.parent);
         }
         let parents: HashSet<Instant> = since.iter().filter_map(|cursor| cursor.parent).collect();
         let elsewhere = since
@@ -234,125 +228,21 @@ impl<'a> Judge<'a> {
         Ok(!elsewhere && upload.under.is_none_or(|token| line.contains(&token)))
     }
 
-    fn carry_out(&mut self, arrival: &Arrival, step: Step, commit_time: ServerTime) -> Result<Verdict, StoreError> {
-        match step {
-            Step::Repeat(verdict) => {
-                self.note(arrival, None)?;
-                Ok(verdict)
-            }
-            Step::Unchanged => {
-                self.note(arrival, None)?;
-                Ok(Verdict::Unchanged)
-            }
-            Step::Apply { base } => {
-                let stamp = self.stamp(&arrival.incoming, base.map(|base| base.at), commit_time);
-                self.apply(arrival, base.map(|base| base.seq), &stamp)
-            }
-            Step::Supersede => {
-                let stamp = self.stamp(&arrival.incoming, None, commit_time);
-                let head = arrival.record.as_ref().map(|record| &record.head).ok_or_else(Land::no_head)?;
-                let payload = self.land.content(head.seq)?.filter(|_| head.op == Op::Put);
-                let outcome = Outcome { op: head.op, payload, stamp_at: head.stamp.at };
-                self.settle(arrival, None, &stamp, Verdict::Superseded, outcome)
-            }
-            Step::Merge { base } => self.merge(arrival, base, commit_time),
-        }
-    }
-
-    /// The write becomes the head as it came.
-    fn apply(&mut self, arrival: &Arrival, base: Option<Seq>, stamp: &Stamp) -> Result<Verdict, StoreError> {
-        let rank = self.land.policy.rank(arrival.key.collection);
-        let row = match &arrival.record {
-            Some(record) => record.row,
-            None => self.land.ledger.record_row(&arrival.key, rank)?,
-        };
-        let head = arrival.record.as_ref().map(|record| &record.head);
-        let change = self.upload(arrival, row, base, stamp, Verdict::Applied);
-        let seq = self.land.append(&change)?;
-        self.note_row(row, arrival, Some(seq))?;
-        self.land.settle(&arrival.key, row, head, arrival.incoming.op, &arrival.payload)?;
-        Ok(Verdict::Applied)
-    }
-
-    fn upload<'c>(
-        &self,
-        arrival: &'c Arrival,
-        row: RecordRow,
-        base: Option<Seq>,
-        stamp: &Stamp,
-        verdict: Verdict,
-    ) -> NewChange<'c> {
-        let head = arrival.record.as_ref().map(|record| &record.head);
-        NewChange {
-            record: row,
-            prev: head.map(|head| head.seq),
-            base,
-            op: arrival.incoming.op,
-            origin: Origin::Replica,
-            verdict,
-            replica: Some(self.replica.row),
-            written_at: arrival.incoming.written_at,
-            stamp_at: stamp.at,
-            public_at: Land::public_at(stamp.at, head),
-            digest: arrival.incoming.digest,
-            payload: (arrival.incoming.op == Op::Put).then_some(arrival.payload.as_slice()),
-        }
-    }
-
-    /// The write enters the log as it came, and the outcome follows it, also when that is what the head was: so the
-    /// replica is told, and its next write is judged by what it then holds.
-    fn settle(
-        &mut self,
-        arrival: &Arrival,
-        base: Option<Seq>,
-        stamp: &Stamp,
-        verdict: Verdict,
-        outcome: Outcome,
-    ) -> Result<Verdict, StoreError> {
-        let record = arrival.record.as_ref().ok_or_else(Land::no_head)?;
-        let change = self.upload(arrival, record.row, base, stamp, verdict);
-        let seq = self.land.append(&change)?;
-        self.note(arrival, Some(seq))?;
-        let digest = match (&outcome.payload, outcome.op) {
-            (Some(payload), Op::Put) => {
-                self.land.policy.digest(arrival.key.collection, payload).map_err(Land::unreadable)?
-            }
-            _ => Digest::DELETED,
-        };
-        self.land.append(&NewChange {
-            prev: Some(seq),
-            base: None,
-            op: outcome.op,
-            origin: Origin::Outcome,
-            verdict: Verdict::Applied,
-            replica: None,
-            written_at: record.head.written_at.max(arrival.incoming.written_at.min(outcome.stamp_at)),
-            stamp_at: outcome.stamp_at,
-            public_at: Land::public_at(outcome.stamp_at, Some(&record.head)),
-            digest,
-            payload: outcome.payload.as_deref(),
-            ..change
-        })?;
-        let payload = outcome.payload.as_deref().unwrap_or_default();
-        self.land.settle(&arrival.key, record.row, Some(&record.head), outcome.op, payload)?;
-        Ok(verdict)
-    }
-
     /// A reference is added to a record as it is now.
     fn attach(&mut self, key: &RecordKey, target: &RecordKey, written_at: Instant) -> Result<Answer, StoreError> {
-        let policy = self.land.policy;
+        let policy = self.clerk.land.policy;
         let target = self
             .aliases
             .get(target)
             .map_or_else(|| target.clone(), |name| RecordKey::new(target.collection, name.clone()));
-        let record = self.land.ledger.record(key)?.filter(|record| record.head.op == Op::Put);
+        let record = self.clerk.land.ledger.record(key)?.filter(|record| record.head.op == Op::Put);
         let Some(record) = record else {
             return Ok(Answer::Refused("the record that it belongs to is not known here"));
         };
-        if self.land.ledger.record(&target)?.is_none_or(|target| target.head.op == Op::Delete) {
+        if self.clerk.land.ledger.record(&target)?.is_none_or(|target| target.head.op == Op::Delete) {
             return Ok(Answer::Refused("the record that it names is not known here"));
         }
-        let content = self.land.content(record.head.seq)?.unwrap_or_default();
+        let content = self.clerk.land.content(record.head.seq)?.unwrap_or_default();
         let attached = policy.attach(key.collection, &content, &target).map_err(Land::unreadable)?;
         let Some(payload) = attached else { return Ok(Answer::Refused("records of this kind take no such reference")) };
         let digest = policy.digest(key.collection, &payload).map_err(Land::unreadable)?;
@@ -361,30 +251,22 @@ impl<'a> Judge<'a> {
         }
         let incoming = Incoming { op: Op::Put, written_at, digest };
         let (seq, at) = (record.head.seq, record.head.stamp.at);
-        let commit_time = self.land.next_commit_time()?;
-        let stamp = self.stamp(&incoming, Some(at), commit_time);
-        let traffic = self.land.ledger.traffic(self.replica.row, record.row)?;
+        let commit_time = self.clerk.land.next_commit_time()?;
+        let stamp = self.clerk.stamp(&incoming, Some(at), commit_time);
+        let traffic = self.clerk.land.ledger.traffic(self.replica.row, record.row)?;
         let delivered = Some(record.head.clone());
+        let arrival = Arrival { key: key.clone(), incoming, payload, record: Some(record), unconfirmed: None };
         // The device holds the parts, not the record that they make: it is told.
-        let is_as_sent = false;
-        let arrival = Arrival {
-            key: key.clone(),
-            incoming,
-            payload,
-            is_as_sent,
-            record: Some(record),
-            traffic,
-            delivered,
-            unconfirmed: None,
-        };
-        self.apply(&arrival, Some(seq), &stamp).map(Answer::Judged)
+        let met = Met { arrival, is_as_sent: false, traffic, delivered };
+        let ruled = self.clerk.apply(&met.arrival, Some(seq), &stamp, commit_time)?;
+        self.note(&met, ruled)
     }
 
     /// The instant under which what was delivered may have gone out without being remembered. Once the replica had
     /// uploaded the record, whatever went out to it was: then an edit that it makes in the very millisecond in which that
     /// was committed is no echo.
-    fn unremembered(arrival: &Arrival, delivered: Option<&State>) -> Option<Instant> {
-        let upload = arrival.traffic.as_ref().and_then(|traffic| traffic.upload);
+    fn unremembered(met: &Met, delivered: Option<&State>) -> Option<Instant> {
+        let upload = met.traffic.as_ref().and_then(|traffic| traffic.upload);
         let state = delivered?;
         upload.is_none_or(|upload| upload.seq > state.seq).then_some(state.public_at)
     }
@@ -394,24 +276,24 @@ impl<'a> Judge<'a> {
         delivered.map(|state| self.replica.floor.map_or(state.public_at, |floor| floor.max(state.public_at)))
     }
 
-    fn note(&mut self, arrival: &Arrival, upload: Option<Seq>) -> Result<(), StoreError> {
-        match &arrival.record {
-            Some(record) => self.note_row(record.row, arrival, upload),
-            None => Ok(()),
+    /// Remembers what was exchanged: the instant, and which upload is the replica's last.
+    fn note(&mut self, met: &Met, ruled: Ruled) -> Result<Answer, StoreError> {
+        if let Some(row) = ruled.row {
+            self.note_row(row, met, ruled.stored)?;
         }
+        Ok(Answer::Judged(ruled.verdict))
     }
 
-    /// Remembers what was exchanged: the instant, and which upload is the replica's last.
-    fn note_row(&mut self, row: RecordRow, arrival: &Arrival, upload: Option<Seq>) -> Result<(), StoreError> {
-        let Incoming { op, written_at, digest } = arrival.incoming;
-        let in_hand = Some((op, digest)).filter(|_| arrival.is_as_sent);
+    fn note_row(&mut self, row: RecordRow, met: &Met, upload: Option<Seq>) -> Result<(), StoreError> {
+        let Incoming { op, written_at, digest } = met.arrival.incoming;
+        let in_hand = Some((op, digest)).filter(|_| met.is_as_sent);
         // A device that sends a record and its deletion at once has the one or the other.
         self.sent.entry(row).and_modify(|known| *known = in_hand.filter(|now| *known == Some(*now))).or_insert(in_hand);
-        let before = arrival.traffic.as_ref();
-        let known = before.map(|traffic| traffic.greatest).max(self.at_the_latest(arrival.delivered.as_ref()));
+        let before = met.traffic.as_ref();
+        let known = before.map(|traffic| traffic.greatest).max(self.at_the_latest(met.delivered.as_ref()));
         // It has what it was sent, as the log says. Were it another content under that instant, then what goes out next
         // would have to be later, or the device would not take it.
-        let is_as_delivered = arrival.delivered.as_ref().is_some_and(|state| (state.op, state.digest) == (op, digest));
+        let is_as_delivered = met.delivered.as_ref().is_some_and(|state| (state.op, state.digest) == (op, digest));
         if upload.is_none() && before.is_none() && is_as_delivered && op == Op::Put && known == Some(written_at) {
             return Ok(());
         }
@@ -429,13 +311,6 @@ impl<'a> Judge<'a> {
         if before == Some(&traffic) {
             return Ok(());
         }
-        self.land.ledger.put_traffic(self.replica.row, row, &traffic)
+        self.clerk.land.ledger.put_traffic(self.replica.row, row, &traffic)
     }
-}
-
-/// What the record is after a write that did not simply become its head.
-struct Outcome {
-    op: Op,
-    payload: Option<Vec<u8>>,
-    stamp_at: Instant,
 }

@@ -30,9 +30,32 @@ impl Land<'_> {
 
     /// The instant under which a state goes out to whoever never exchanged the record: in whole milliseconds, and later
     /// than that of the state before.
-    pub(super) fn public_at(stamp_at: Instant, head: Option<&State>) -> Instant {
-        let at = stamp_at.ceil_to_millis();
+    ///
+    /// Clients that restamp compare it with instants of their own, so the deciding one goes out. Others are shown when
+    /// it was written, as their user knows it, unless that lies in a future which no clock that is set can mean.
+    pub(super) fn public_at(
+        &self,
+        (written_at, stamp_at): (Instant, Instant),
+        commit_time: ServerTime,
+        head: Option<&State>,
+    ) -> Instant {
+        let is_believed = written_at <= commit_time.plus(limits::CLOCK_AHEAD_MAX).to_instant();
+        let at = match self.policy.clients_restamp() {
+            true => stamp_at,
+            false if is_believed => written_at,
+            false => commit_time.to_instant(),
+        };
+        let at = at.ceil_to_millis();
         head.map_or(at, |head| at.max(head.public_at.millisecond_later()))
+    }
+
+    /// Takes what a record ever said, where its deletion, which follows, does.
+    pub(super) fn erase(&mut self, head: Option<&State>) -> Result<(), StoreError> {
+        match head {
+            // Below a deletion there is nothing left.
+            Some(head) if head.op == Op::Put && self.policy.erases() => self.ledger.blank(head.seq),
+            _ => Ok(()),
+        }
     }
 
     pub(super) fn append(&mut self, change: &NewChange<'_>) -> Result<Seq, StoreError> {
@@ -41,6 +64,9 @@ impl Land<'_> {
 
     /// The content of a state, or what lies under it when it is a deletion.
     pub(super) fn content(&mut self, seq: Seq) -> Result<Option<Vec<u8>>, StoreError> {
+        if self.policy.erases() {
+            return self.ledger.payload(seq);
+        }
         let mut at = seq;
         for _ in 0..limits::BASE_WALK_MAX {
             if let Some(payload) = self.ledger.payload(at)? {
@@ -174,6 +200,9 @@ impl Land<'_> {
             None => Digest::DELETED,
         };
         let head = &record.head;
+        if op == Op::Delete {
+            self.erase(Some(head))?;
+        }
         self.append(&NewChange {
             record: record.row,
             prev: Some(head.seq),

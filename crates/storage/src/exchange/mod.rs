@@ -1,10 +1,13 @@
 //! One request of a replica, written once for all stores: find its cursor, judge its writes, read what is new to it,
 //! give out the next cursor.
 
+mod download;
 mod judge;
 mod land;
 mod page;
+mod past;
 mod resolve;
+mod upload;
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -14,8 +17,10 @@ use tombolo_core::{Digest, Instant, Op, RecordKey, RecordName, Seq, limits};
 use crate::ledger::{IssuedCursor, Ledger, RecordRow, Replica};
 use crate::{Answer, Exchange, Exchanged, Refused, StoreError};
 
+pub(crate) use download::{Progress, Taken, download, register};
 pub(crate) use page::{Page, read as read_page};
 pub(crate) use resolve::{Presented, resolve};
+pub(crate) use upload::{Here, upload};
 
 /// What the replica has in hand of the records that it sent in this request; none where that cannot be told.
 pub(crate) type Sent = HashMap<RecordRow, Option<(Op, Digest)>>;

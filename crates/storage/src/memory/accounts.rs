@@ -22,6 +22,8 @@ pub(super) struct Register {
     pub(super) sign_ins: Vec<Pending>,
     pub(super) sign_ins_made: i64,
     pub(super) known: Known,
+    /// Those who were deleted.
+    pub(super) gone: Vec<UserId>,
 }
 
 #[derive(Clone, Debug)]
@@ -124,6 +126,7 @@ impl Register {
         if self.credentials.iter().any(|row| row.new.user == new.user && row.new.name == new.name) {
             return Ok(Added::NameTaken);
         }
+        // Of one who was deleted, too.
         if self.user(new.user).is_none() || self.credentials.iter().any(|row| row.new.prefix == new.prefix) {
             return Err(StoreError::Internal("a credential of nobody, or of a taken prefix".to_owned()));
         }

@@ -43,6 +43,15 @@ impl Known {
         self.identities.iter().any(|row| row.user == user)
     }
 
+    /// Forgets what lets a user in. His subject stays taken.
+    pub(super) fn erase(&mut self, user: UserId) {
+        for row in self.identities.iter_mut().filter(|row| row.user == user) {
+            (row.username, row.password) = (None, None);
+        }
+        self.setup_tokens.retain(|token| token.user != user);
+        self.tickets.retain(|(_, ticket, _)| ticket.user != user);
+    }
+
     fn find(&mut self, purpose: Purpose, key: &IdentityKey) -> Option<&mut Row> {
         self.identities.iter_mut().find(|row| {
             row.purpose == purpose

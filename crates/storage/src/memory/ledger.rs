@@ -5,7 +5,8 @@ use std::ops::Bound;
 
 use tombolo_core::merge::State;
 use tombolo_core::{
-    CollectionName, Digest, Instant, RecordKey, RecordName, ReplicaName, Seq, ServerTime, SpaceId, Stamp, limits,
+    CollectionName, Digest, Fork, Generation, Instant, RecordKey, RecordName, ReplicaName, ResetReason, Seq,
+    ServerTime, SpaceCursor, SpaceId, Stamp, limits, stand,
 };
 
 use crate::columns::checksum_of;
@@ -16,7 +17,7 @@ use crate::ledger::{
     Alias, Change, End, HeadRow, HeadVisitor, IssuedCursor, Ledger, NO_RECORD, NewChange, Record, RecordRow, Replica,
     ReplicaRow, Traffic,
 };
-use crate::{Append, Entry, EntryPage, LogEnd, LoggedChange, PageBounds, Place, Refused, StoreError};
+use crate::{Append, Entry, EntryPage, LogEnd, LoggedChange, PageBounds, Place, Refused, Stale, StoreError};
 
 type Done<T> = Result<T, StoreError>;
 
@@ -35,8 +36,23 @@ struct Row {
     head: Option<Seq>,
 }
 
+/// What a request has to know of all logs.
+#[derive(Clone, Debug)]
+pub(super) struct Visit {
+    pub(super) generation: Generation,
+    /// Whether its replica is one of another user's log.
+    pub(super) is_others: bool,
+    /// The log that its cursor is of was erased, and was of this log's owner.
+    pub(super) was_erased: bool,
+    /// Whether it is older than those that are remembered one by one, and none that there is.
+    pub(super) was_erased_long_ago: bool,
+}
+
 #[derive(Clone, Debug, Default)]
 pub(super) struct Space {
+    /// Given when a replica first brings or takes something in two requests.
+    pub(super) id: Option<SpaceId>,
+    pub(super) visit: Option<Visit>,
     log: Vec<Logged>,
     records: Vec<Row>,
     rows: BTreeMap<RecordKey, RecordRow>,
@@ -60,6 +76,11 @@ impl Space {
         Seq::new(self.log.len() as u64)
     }
 
+    /// Whether anybody ever used it: the model has a space for whatever was asked about.
+    pub(super) fn is_used(&self) -> bool {
+        !self.log.is_empty() || !self.replicas.is_empty() || !self.refusals.is_empty()
+    }
+
     /// The refused writes, newest first.
     pub(super) fn refusals(&self) -> impl Iterator<Item = &(ReplicaName, Refused, ServerTime)> {
         self.refusals.iter().rev()
@@ -70,7 +91,7 @@ impl Space {
         newer
             .take(count_max)
             .map(|logged| {
-                let Change { state, prev, base, origin, verdict } = logged.change.clone();
+                let Change { state, prev, base, origin, verdict, .. } = logged.change.clone();
                 LoggedChange {
                     seq: state.seq,
                     key: self.row(logged.record).key.clone(),
@@ -181,6 +202,14 @@ impl Space {
             .ok_or_else(|| StoreError::Corrupt(format!("change {seq} is missing")))
     }
 
+    fn visit(&self) -> Done<&Visit> {
+        self.visit.as_ref().ok_or_else(|| StoreError::Internal("nobody asked for this of the model".to_owned()))
+    }
+
+    pub(super) fn knows(&self, name: &ReplicaName) -> bool {
+        self.replicas.iter().any(|(known, _)| known == name)
+    }
+
     fn of_replica(&self, replica: ReplicaRow) -> impl DoubleEndedIterator<Item = &IssuedCursor> {
         self.cursors.iter().filter(move |((row, _), _)| *row == replica).map(|(_, cursor)| cursor)
     }
@@ -193,6 +222,14 @@ fn place(record: RecordRow) -> usize {
 
 fn number(len: usize) -> i64 {
     i64::try_from(len).expect("the model stays small")
+}
+
+#[cfg(test)]
+thread_local! {
+    /// How many changes this thread read.
+    pub(crate) static CHANGES_READ: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+    /// How many bytes of contents it read.
+    pub(crate) static BYTES_READ: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
 }
 
 impl Ledger for Space {
@@ -208,14 +245,16 @@ impl Ledger for Space {
     fn add_replica(&mut self, name: &ReplicaName, _: ServerTime) -> Done<Replica> {
         while self.replicas.len() >= limits::REPLICAS_MAX {
             let newest = |row: ReplicaRow| self.of_replica(row).next_back().map(|cursor| cursor.token);
-            let oldest = self.replicas.iter().map(|(_, replica)| replica.row).min_by_key(|row| (newest(*row), *row));
+            let oldest = self.replicas.iter().map(|(_, replica)| replica);
+            let oldest = oldest.min_by_key(|r| (newest(r.row), r.acknowledged.max(r.given), r.row)).map(|r| r.row);
             let Some(oldest) = oldest else { break };
             self.replicas.retain(|(_, replica)| replica.row != oldest);
             self.cursors.retain(|(row, _), _| *row != oldest);
             self.traffic.retain(|(row, _), _| *row != oldest);
         }
         let next = self.replicas.iter().map(|(_, replica)| replica.row.0 + 1).max().unwrap_or(0);
-        let replica = Replica { row: ReplicaRow(next), home: None, floor: None };
+        let (row, acknowledged, given) = (ReplicaRow(next), Seq::ZERO, Seq::ZERO);
+        let replica = Replica { row, home: None, floor: None, acknowledged, given };
         self.replicas.push((name.clone(), replica.clone()));
         Ok(replica)
     }
@@ -232,6 +271,35 @@ impl Ledger for Space {
             known.floor = Some(floor);
         }
         Ok(())
+    }
+
+    fn set_progress(&mut self, replica: ReplicaRow, acknowledged: Seq, given: Seq) -> Done<()> {
+        for (_, known) in self.replicas.iter_mut().filter(|(_, known)| known.row == replica) {
+            (known.acknowledged, known.given) = (acknowledged, given);
+        }
+        Ok(())
+    }
+
+    fn is_others(&mut self, _: &ReplicaName) -> Done<bool> {
+        Ok(self.visit()?.is_others)
+    }
+
+    fn bind(&mut self, _: &ReplicaName) -> Done<()> {
+        // Whoever asks looks at the replicas of the other logs.
+        Ok(())
+    }
+
+    fn stale(&mut self, cursor: SpaceCursor) -> Done<Option<Stale>> {
+        let Visit { generation, was_erased, was_erased_long_ago, .. } = self.visit()?.clone();
+        if was_erased {
+            return Ok(Some(Stale::Erased));
+        }
+        let line = [Fork { generation, seq: Seq::ZERO }];
+        let space = self.id.unwrap_or(SpaceId::new(0));
+        Ok(match stand(cursor, space, &line, self.head()).err() {
+            Some(ResetReason::OtherAccount) if was_erased_long_ago => Some(Stale::Erased),
+            reason => reason.map(Stale::Reset),
+        })
     }
 
     fn cursor(&mut self, replica: ReplicaRow, time: Instant) -> Done<Option<IssuedCursor>> {
@@ -276,11 +344,16 @@ impl Ledger for Space {
     }
 
     fn change(&mut self, seq: Seq) -> Done<Change> {
+        #[cfg(test)]
+        CHANGES_READ.with(|count| count.set(count.get() + 1));
         Ok(self.at(seq)?.change.clone())
     }
 
     fn payload(&mut self, seq: Seq) -> Done<Option<Vec<u8>>> {
-        Ok(self.at(seq)?.payload.clone())
+        let payload = self.at(seq)?.payload.clone();
+        #[cfg(test)]
+        BYTES_READ.with(|count| count.set(count.get() + payload.as_ref().map_or(0, Vec::len)));
+        Ok(payload)
     }
 
     fn append(&mut self, new: &NewChange<'_>, now: ServerTime) -> Done<Seq> {
@@ -294,12 +367,24 @@ impl Ledger for Space {
             public_at: new.public_at,
             digest: new.digest,
         };
-        let change = Change { state, prev: new.prev, base: new.base, origin: new.origin, verdict: new.verdict };
+        let NewChange { record, prev, base, origin, verdict, .. } = *new;
+        let change = Change { record, state, prev, base, origin, verdict };
         if change.is_effective() && new.record != NO_RECORD {
             self.records[place(new.record)].head = Some(seq);
         }
         self.log.push(Logged { change, record: new.record, committed_at, payload: new.payload.map(<[u8]>::to_vec) });
         Ok(seq)
+    }
+
+    fn blank(&mut self, from: Seq) -> Done<()> {
+        let mut next = Some(from);
+        while let Some(seq) = next {
+            next = self.at(seq)?.change.prev;
+            let place = usize::try_from(seq.get() - 1).expect("the model stays small");
+            let Logged { change: Change { state, .. }, payload, .. } = &mut self.log[place];
+            (state.digest, state.stamp.digest, *payload) = (Digest::DELETED, Digest::DELETED, None);
+        }
+        Ok(())
     }
 
     fn has_traffic(&mut self, replica: ReplicaRow) -> Done<bool> {
@@ -363,7 +448,7 @@ impl Ledger for Space {
         heads.sort_unstable();
         for (seq, record) in heads {
             let logged = self.at(seq)?;
-            let State { op, public_at, digest, .. } = logged.change.state;
+            let State { op, written_at, public_at, digest, .. } = logged.change.state;
             if !visitor.wants(record, seq, op, digest) {
                 continue;
             }
@@ -372,7 +457,9 @@ impl Ledger for Space {
                 key: self.row(record).key.clone(),
                 seq,
                 op,
+                written_at,
                 public_at,
+                digest,
                 is_first: logged.change.prev.is_none(),
                 payload: logged.payload.clone().unwrap_or_default(),
             };

@@ -3,17 +3,19 @@
 
 mod accounts;
 mod entries;
+mod erasure;
 mod identities;
 mod invitations;
 mod ledger;
 mod projects;
+mod replicas;
 mod rooms;
 mod sign_ins;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tombolo_core::{Cursor, Fork, Generation, Policy, Purpose, Resume, Seq, resume};
+use tombolo_core::{Cursor, Fork, Generation, Policy, Purpose, Resume, Seq, SpaceId, UserId, resume};
 
 use crate::exchange::{self, NothingNew};
 use crate::{
@@ -21,6 +23,9 @@ use crate::{
     Reading, Reply, SpaceAddress, StoreError, Upkeep,
 };
 use ledger::Space;
+
+#[cfg(test)]
+pub(crate) use ledger::{BYTES_READ, CHANGES_READ};
 
 /// Owner, purpose and number.
 type SpaceKey = (i64, &'static str, i64);
@@ -35,6 +40,8 @@ pub struct Memory {
     spaces: Mutex<BTreeMap<SpaceKey, Space>>,
     register: Mutex<accounts::Register>,
     rooms: Mutex<Vec<rooms::Row>>,
+    /// Logs that were erased, with whose they were.
+    erased: Mutex<Vec<(SpaceId, UserId)>>,
     generation: Generation,
     bus: LocalBus,
 }
@@ -45,6 +52,7 @@ impl Default for Memory {
             spaces: Mutex::default(),
             register: Mutex::default(),
             rooms: Mutex::default(),
+            erased: Mutex::default(),
             generation: Generation::from_bytes([1; 16]),
             bus: LocalBus::default(),
         }
@@ -97,6 +105,7 @@ fn run(space: &mut Space, request: &Exchange) -> Result<Exchanged, StoreError> {
 impl Logs for Memory {
     fn exchange(&self, request: Exchange) -> Reply<'_, Exchanged> {
         Box::pin(async move {
+            self.refuse_deleted(request.space)?;
             let (exchanged, before, head) = self.space(request.space, |space| {
                 let before = space.head();
                 Ok((run(space, &request)?, before, space.head()))

@@ -31,6 +31,14 @@ impl Row {
         Self { used_at: room.created_at, room, leases: Vec::new(), documents: Vec::new(), end }
     }
 
+    pub(super) const fn owner(&self) -> UserId {
+        self.room.owner
+    }
+
+    pub(super) const fn space(&self) -> SpaceAddress {
+        self.room.space()
+    }
+
     pub(super) const fn head(&self) -> Seq {
         self.end.seq
     }
@@ -113,6 +121,7 @@ fn of_code<'r>(rows: &'r mut [Row], owner: UserId, code: &RoomCode) -> Option<&'
 impl Rooms for Memory {
     fn add_room(&self, NewRoom { room, of_owner_max }: NewRoom) -> Reply<'_, RoomAdded> {
         Box::pin(async move {
+            self.refuse_deleted(room.space())?;
             let mut rows = self.room_rows();
             if let Some(row) = of_code(&mut rows, room.owner, &room.code) {
                 return Ok(RoomAdded::Exists(row.room.clone()));

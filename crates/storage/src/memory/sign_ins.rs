@@ -42,6 +42,11 @@ impl Pending {
         Self { sign_in, device_code, user_code, link, linked_at: link.map(|_| now) }
     }
 
+    /// Whether it is a user's, or one of an address that is his.
+    pub(super) fn is_of(&self, user: UserId, is_his: impl Fn(&str) -> bool) -> bool {
+        self.sign_in.approved.is_some_and(|(_, approved)| approved == user) || is_his(self.sign_in.email.as_str())
+    }
+
     fn ended_at(&self) -> ServerTime {
         self.sign_in.consumed_at.unwrap_or(self.sign_in.expires_at)
     }

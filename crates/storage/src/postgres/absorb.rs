@@ -6,7 +6,7 @@ use tombolo_core::Seq;
 
 use super::found::Found;
 use super::load::Bounds;
-use super::loaded::{Content, Heads, Loaded};
+use super::loaded::{Content, Heads, Loaded, NameOwner};
 use super::wants::Wants;
 use crate::columns::from_millis;
 use crate::ledger::{Record, RecordRow, ReplicaRow};
@@ -85,7 +85,13 @@ impl Loaded {
                 }
             }
             Found::HeadCount(rank, count) => drop(counted.insert(rank, count)),
-            Found::Age(replica, newest) => self.ages.get_or_insert_default().push((newest, replica)),
+            Found::Age(replica, newest, given) => self.ages.get_or_insert_default().push((newest, given, replica)),
+            Found::Owner(name, owner) => drop(self.owners.insert(name, owner)),
+            Found::Generation(generation) => self.line.get_or_insert_default().push(generation),
+            Found::Erased(space, how) => {
+                let known = self.erased.entry(space).or_default();
+                *known = how.max(*known);
+            }
         }
     }
 
@@ -125,6 +131,15 @@ impl Loaded {
         }
         if wants.aliases {
             self.aliases.get_or_insert_default();
+        }
+        for name in &wants.owners {
+            self.owners.entry(name.clone()).or_insert(NameOwner::Nobody);
+        }
+        for space in &wants.erased {
+            self.erased.entry(*space).or_default();
+        }
+        if wants.line {
+            self.line.get_or_insert_default().sort_unstable_by_key(|generation| generation.ordinal);
         }
         if wants.ages {
             self.ages.get_or_insert_default().sort_unstable();

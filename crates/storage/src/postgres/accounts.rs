@@ -46,7 +46,7 @@ impl Accounts for Postgres {
 
     fn user_by_id(&self, id: UserId) -> Reply<'_, Option<User>> {
         Box::pin(async move {
-            let sql = concat!("SELECT ", user_columns!(), " FROM users WHERE id = $1");
+            let sql = concat!("SELECT ", user_columns!(), " FROM users WHERE id = $1 AND deleted_at IS NULL");
             let select = sqlx::query(sql).bind(id.get());
             let found = select.fetch_optional(&mut *acquire(&self.pool).await?).await.map_err(failed)?;
             found.as_ref().map(read_user).transpose()
@@ -64,7 +64,7 @@ impl Accounts for Postgres {
 
     fn users(&self) -> Reply<'_, Vec<User>> {
         Box::pin(async move {
-            let sql = concat!("SELECT ", user_columns!(), " FROM users ORDER BY name");
+            let sql = concat!("SELECT ", user_columns!(), " FROM users WHERE deleted_at IS NULL ORDER BY name");
             let rows = sqlx::query(sql).fetch_all(&mut *acquire(&self.pool).await?).await.map_err(failed)?;
             rows.iter().map(read_user).collect()
         })
@@ -87,7 +87,7 @@ impl Accounts for Postgres {
         Box::pin(async move {
             let sql = "SELECT c.id, c.name, u.name, c.purpose, c.created_at, c.last_used_at, c.expires_at
                        FROM credentials c JOIN users u ON u.id = c.user_id
-                       WHERE $1::int8 IS NULL OR u.id = $1 ORDER BY u.name, c.name";
+                       WHERE ($1::int8 IS NULL OR u.id = $1) AND u.deleted_at IS NULL ORDER BY u.name, c.name";
             let select = sqlx::query(sql).bind(user.map(UserId::get));
             let rows = select.fetch_all(&mut *acquire(&self.pool).await?).await.map_err(failed)?;
             rows.iter().map(read_credential).collect()
@@ -155,7 +155,8 @@ impl Accounts for Postgres {
             let sql = "SELECT u.name, r.device, r.record, r.kind, r.reason, r.at
                        FROM (SELECT *, row_number() OVER (PARTITION BY user_id ORDER BY id DESC) AS place FROM refusals
                              WHERE $1::int8 IS NULL OR user_id = $1) r
-                       JOIN users u ON u.id = r.user_id WHERE r.place <= $2 ORDER BY r.id DESC";
+                       JOIN users u ON u.id = r.user_id WHERE r.place <= $2 AND u.deleted_at IS NULL
+                       ORDER BY r.id DESC";
             let count_max = i64::try_from(limits::REFUSALS_MAX).unwrap_or(i64::MAX);
             let select = sqlx::query(sql).bind(user.map(UserId::get)).bind(count_max);
             let rows = select.fetch_all(&mut *acquire(&self.pool).await?).await.map_err(failed)?;
@@ -217,15 +218,21 @@ pub(super) async fn add_credential(
     connection: &mut PgConnection,
     new: &NewCredential,
 ) -> Result<Added<CredentialId>, StoreError> {
-    // A taken prefix would be a fault, and is no taken name.
-    let sql = "INSERT INTO credentials (user_id, name, purpose, prefix, hash, created_at, expires_at)
-               VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (user_id, name) DO NOTHING RETURNING id";
+    // A taken prefix would be a fault, and is no taken name. The user is held as the reference to him does it: whoever
+    // deletes him is waited for, and then there is nobody.
+    let sql = "WITH u AS MATERIALIZED (SELECT id FROM users WHERE id = $1 AND deleted_at IS NULL FOR KEY SHARE),
+               c AS (INSERT INTO credentials (user_id, name, purpose, prefix, hash, created_at, expires_at)
+                   SELECT $1, $2, $3, $4, $5, $6, $7 FROM u ON CONFLICT (user_id, name) DO NOTHING RETURNING id)
+               SELECT c.id, EXISTS (SELECT FROM u) FROM (VALUES (1)) one LEFT JOIN c ON true";
     let NewCredential { user, name, purpose, prefix, hash, created_at, expires_at } = new;
     let insert = sqlx::query(sql).bind(user.get()).bind(name.as_str()).bind(purpose.as_str()).bind(prefix);
     let insert = insert.bind(hash).bind(created_at.micros()).bind(expires_at.map(ServerTime::micros));
-    match insert.fetch_optional(connection).await.map_err(failed)? {
-        Some(row) => Ok(Added::New(CredentialId::new(row.try_get(0).map_err(failed)?))),
-        None => Ok(Added::NameTaken),
+    let row = insert.fetch_one(connection).await.map_err(failed)?;
+    let made: Option<i64> = row.try_get(0).map_err(failed)?;
+    match (made, row.try_get(1).map_err(failed)?) {
+        (Some(id), _) => Ok(Added::New(CredentialId::new(id))),
+        (None, true) => Ok(Added::NameTaken),
+        (None, false) => Err(StoreError::Internal("a credential of nobody".to_owned())),
     }
 }
 

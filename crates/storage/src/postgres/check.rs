@@ -8,8 +8,8 @@ use tombolo_core::Policy;
 
 use super::connection::failed;
 use crate::check::{
-    ENTRIES_AND_RULINGS, ENTRIES_WITHOUT_KEY, ENTRIES_WITHOUT_TIME, Findings, How, KEYS_WITHOUT_ENTRY, LogCheck,
-    LogRow, OF_ROOMS, RULINGS_WITHOUT_ENTRY, TIMELINE, VERSIONS,
+    ContentRow, ENTRIES_AND_RULINGS, ENTRIES_WITHOUT_KEY, ENTRIES_WITHOUT_TIME, Findings, How, KEYS_WITHOUT_ENTRY,
+    LogCheck, LogRow, OF_ROOMS, RULINGS_WITHOUT_ENTRY, TIMELINE, VERSIONS,
 };
 use crate::{CheckReport, IsRuling, Progress, Reading, StoreError};
 
@@ -183,13 +183,14 @@ impl Check<'_> {
     }
 
     async fn contents(&mut self, space: i64, policy: &dyn Policy) -> Result<(), StoreError> {
-        let sql = "SELECT c.seq, r.collection, c.digest, c.payload FROM changes c
+        let sql = "SELECT c.seq, r.collection, c.digest, c.payload, r.seq = c.seq FROM changes c
                    JOIN records r ON r.space = c.space AND r.id = c.record
                    WHERE c.space = $1 AND c.op = 0 ORDER BY c.seq";
         let mut rows = sqlx::query(sql).bind(space).fetch(&mut *self.connection);
         while let Some(row) = rows.try_next().await.map_err(failed)? {
-            let place = (space, column(&row, 0)?);
-            self.findings.content(place, column(&row, 1)?, column(&row, 2)?, column(&row, 3)?, policy);
+            let (seq, collection, is_head) = (column(&row, 0)?, column(&row, 1)?, column(&row, 4)?);
+            let (digest, payload) = (column(&row, 2)?, column(&row, 3)?);
+            self.findings.content(&ContentRow { space, seq, collection, digest, payload, is_head }, policy);
         }
         Ok(())
     }

@@ -7,19 +7,20 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use tombolo_core::merge::State;
 use tombolo_core::{
-    CollectionName, Instant, Op, Policy, RecordKey, RecordName, ReplicaName, Seq, ServerTime, SpaceId, Stamp, limits,
+    CollectionName, Digest, Fork, Instant, Op, Policy, RecordKey, RecordName, ReplicaName, ResetReason, Seq,
+    ServerTime, SpaceCursor, SpaceId, Stamp, limits, stand,
 };
 
 use super::kept::Kept;
-use super::loaded::{Content, Cursors, Loaded, SpaceRow};
+use super::loaded::{Content, Cursors, Loaded, NameOwner, Remembered, SpaceRow};
 use super::pending::{Head, Logged, Pending};
 use super::wants::{Wants, unique_key};
-use crate::StoreError;
 use crate::columns::{to_millis, whole_millis};
 use crate::ledger::{
     Alias, Change, End, HeadRow, HeadVisitor, IssuedCursor, Ledger, NewChange, Record, RecordRow, Replica, ReplicaRow,
     Traffic, Upload,
 };
+use crate::{Stale, StoreError};
 
 type Done<T> = Result<T, StoreError>;
 
@@ -44,6 +45,8 @@ pub(super) struct Draft<'a> {
     head_of: HashMap<RecordRow, Seq>,
     changes: HashMap<Seq, Change>,
     payloads: HashMap<Seq, Option<Vec<u8>>>,
+    /// Changes that lost their content, whenever they were written.
+    blanked: HashSet<Seq>,
     traffic: HashMap<(ReplicaRow, RecordRow), Traffic>,
     has_traffic: HashSet<ReplicaRow>,
     references: HashMap<RecordRow, BTreeSet<RecordRow>>,
@@ -74,6 +77,7 @@ impl<'a> Draft<'a> {
             head_of: HashMap::new(),
             changes: HashMap::new(),
             payloads: HashMap::new(),
+            blanked: HashSet::new(),
             traffic: HashMap::new(),
             has_traffic: HashSet::new(),
             references: HashMap::new(),
@@ -228,7 +232,9 @@ impl<'a> Draft<'a> {
             key,
             seq,
             op: change.state.op,
+            written_at: change.state.written_at,
             public_at: change.state.public_at,
+            digest: change.state.digest,
             is_first: change.prev.is_none(),
             payload: self.payloads.get(&seq).cloned().flatten().unwrap_or_default(),
         })
@@ -261,12 +267,18 @@ impl Ledger for Draft<'_> {
         // What was added now is the youngest: it stays.
         let added = self.pending.replicas.values().filter(|(.., added_at)| added_at.is_some()).count();
         let too_many = (ages.len() + added + 1).saturating_sub(limits::REPLICAS_MAX + self.evicted.len());
-        let here = ages.iter().map(|(_, row)| *row).filter(|row| !self.evicted.contains(row));
+        let here = ages.iter().map(|(.., row)| *row).filter(|row| !self.evicted.contains(row));
         let oldest: Vec<ReplicaRow> = if ages.is_empty() { Vec::new() } else { here.take(too_many).collect() };
         self.evicted.extend(&oldest);
         self.pending.evicted.extend(oldest);
         self.last_replica += 1;
-        let replica = Replica { row: ReplicaRow(self.last_replica), home: None, floor: None };
+        let replica = Replica {
+            row: ReplicaRow(self.last_replica),
+            home: None,
+            floor: None,
+            acknowledged: Seq::ZERO,
+            given: Seq::ZERO,
+        };
         self.replica_names.insert(replica.row, name.clone());
         self.replicas.insert(name.clone(), replica.clone());
         self.pending.replicas.insert(replica.row, (name.clone(), replica.clone(), Some(now)));
@@ -279,6 +291,54 @@ impl Ledger for Draft<'_> {
 
     fn set_floor(&mut self, replica: ReplicaRow, floor: Instant) -> Done<()> {
         self.change_replica(replica, |replica| replica.floor = Some(floor))
+    }
+
+    fn set_progress(&mut self, replica: ReplicaRow, acknowledged: Seq, given: Seq) -> Done<()> {
+        let mut is_given = false;
+        self.change_replica(replica, |replica| {
+            is_given = replica.given != given;
+            (replica.acknowledged, replica.given) = (acknowledged, given);
+        })?;
+        if is_given {
+            self.pending.given.insert(replica);
+        }
+        Ok(())
+    }
+
+    fn is_others(&mut self, name: &ReplicaName) -> Done<bool> {
+        Ok(self.owner(name)? == NameOwner::Other)
+    }
+
+    fn bind(&mut self, name: &ReplicaName) -> Done<()> {
+        let was_own = self.owner(name)? == NameOwner::Own;
+        self.pending.names.insert(name.clone(), was_own);
+        Ok(())
+    }
+
+    fn stale(&mut self, cursor: SpaceCursor) -> Done<Option<Stale>> {
+        let mut remembered = Remembered::No;
+        if cursor.space != self.space {
+            match self.loaded.erased.get(&cursor.space) {
+                Some(Remembered::ByItself) => return Ok(Some(Stale::Erased)),
+                Some(known) => remembered = *known,
+                None => {
+                    self.wants.erased.insert(cursor.space);
+                    return self.missing();
+                }
+            }
+        }
+        let Some(line) = &self.loaded.line else {
+            self.wants.line = true;
+            return self.missing();
+        };
+        let head = self.end.seq;
+        let here = self.pending.fork.unwrap_or(head);
+        let line: Vec<Fork> =
+            line.iter().map(|one| Fork { generation: one.id, seq: one.fork.unwrap_or(here) }).collect();
+        Ok(match stand(cursor, self.space, &line, head).err() {
+            Some(ResetReason::OtherAccount) if remembered == Remembered::AsOlder => Some(Stale::Erased),
+            reason => reason.map(Stale::Reset),
+        })
     }
 
     fn cursor(&mut self, replica: ReplicaRow, time: Instant) -> Done<Option<IssuedCursor>> {
@@ -320,16 +380,18 @@ impl Ledger for Draft<'_> {
     }
 
     fn record(&mut self, key: &RecordKey) -> Done<Option<Record>> {
-        if let Some(record) = self.records.get(key) {
-            return Ok(Some(record.clone()));
-        }
-        match self.loaded.records.get(key) {
-            Some(known) => Ok(known.clone()),
-            None => {
+        let mut found = match (self.records.get(key), self.loaded.records.get(key)) {
+            (Some(record), _) => Some(record.clone()),
+            (None, Some(known)) => known.clone(),
+            (None, None) => {
                 self.wants.keys.insert(key.clone());
-                self.missing()
+                return self.missing();
             }
+        };
+        if let Some(record) = found.as_mut().filter(|record| self.blanked.contains(&record.head.seq)) {
+            take_content(&mut record.head);
         }
+        Ok(found)
     }
 
     fn record_row(&mut self, key: &RecordKey, rank: usize) -> Done<RecordRow> {
@@ -342,13 +404,20 @@ impl Ledger for Draft<'_> {
 
     fn change(&mut self, seq: Seq) -> Done<Change> {
         if let Some(change) = self.changes.get(&seq).or_else(|| self.loaded.changes.get(&seq)) {
-            return Ok(change.clone());
+            let mut change = change.clone();
+            if self.blanked.contains(&seq) {
+                take_content(&mut change.state);
+            }
+            return Ok(change);
         }
         self.wants.chains.insert(seq);
         self.missing()
     }
 
     fn payload(&mut self, seq: Seq) -> Done<Option<Vec<u8>>> {
+        if self.blanked.contains(&seq) {
+            return Ok(None);
+        }
         if let Some(payload) = self.payloads.get(&seq) {
             return Ok(payload.clone());
         }
@@ -378,8 +447,8 @@ impl Ledger for Draft<'_> {
             public_at: new.public_at,
             digest: new.digest,
         };
-        let change =
-            Change { state: state.clone(), prev: new.prev, base: new.base, origin: new.origin, verdict: new.verdict };
+        let NewChange { record, prev, base, origin, verdict, .. } = *new;
+        let change = Change { record, state: state.clone(), prev, base, origin, verdict };
         if change.is_effective() {
             self.set_head(new.record, state)?;
         }
@@ -395,6 +464,34 @@ impl Ledger for Draft<'_> {
         self.payloads.insert(seq, payload);
         self.end = End { seq, committed_at };
         Ok(seq)
+    }
+
+    fn blank(&mut self, from: Seq) -> Done<()> {
+        let mut past = Vec::new();
+        let mut next = Some(from);
+        while let Some(seq) = next {
+            let change = self.change(seq)?;
+            past.push(seq);
+            // Below a deletion there is nothing left to take.
+            let is_tombstone = change.state.op == Op::Delete && change.is_effective();
+            next = change.prev.filter(|_| !is_tombstone);
+        }
+        let written_from = self.loaded.space.end.seq;
+        for seq in past {
+            self.blanked.insert(seq);
+            if seq <= written_from {
+                self.pending.blanked.insert(seq);
+                continue;
+            }
+            // What is written now follows that without a gap.
+            let place = usize::try_from(seq.get() - written_from.get() - 1).ok();
+            let Some(logged) = place.and_then(|place| self.pending.changes.get_mut(place)) else {
+                return Err(self.damaged(seq, "it is missing"));
+            };
+            take_content(&mut logged.change.state);
+            logged.payload = None;
+        }
+        Ok(())
     }
 
     fn has_traffic(&mut self, replica: ReplicaRow) -> Done<bool> {
@@ -546,7 +643,26 @@ impl Ledger for Draft<'_> {
     }
 }
 
+/// A state as it is known once its content was taken.
+fn take_content(state: &mut State) {
+    (state.digest, state.stamp.digest) = (Digest::DELETED, Digest::DELETED);
+}
+
 impl Draft<'_> {
+    /// Whose a replica's name is.
+    fn owner(&mut self, name: &ReplicaName) -> Done<NameOwner> {
+        if self.pending.names.contains_key(name) {
+            return Ok(NameOwner::Own);
+        }
+        match self.loaded.owners.get(name) {
+            Some(owner) => Ok(*owner),
+            None => {
+                self.wants.owners.insert(name.clone());
+                self.missing()
+            }
+        }
+    }
+
     fn change_replica(&mut self, row: ReplicaRow, change: impl FnOnce(&mut Replica)) -> Done<()> {
         let name = self.replica_names.get(&row).or_else(|| self.loaded.replica_names.get(&row)).cloned();
         let Some(name) = name else { return Err(StoreError::Internal("a replica vanished".to_owned())) };

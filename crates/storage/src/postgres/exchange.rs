@@ -14,17 +14,18 @@ use super::Postgres;
 use super::connection::{failed, is_transient};
 use super::draft::Draft;
 use super::generation::Present;
+use super::job::{Job, Outcome};
 use super::kept::Kept;
 use super::line::Waited;
 use super::loaded::{Loaded, SpaceRow};
 use super::pending::Pending;
-use super::reader::{INLINE_SPAN, Reader};
+use super::reader::{Asked, Met, Reader};
 use super::tries::{ATTEMPT_MAX, LOCKED_SETTINGS, Lane, REQUEST_MAX, Retries, Try};
 use super::wants::Wants;
 use crate::columns::whole_millis;
-use crate::exchange::{self as shared, Judged, NothingNew, Page};
-use crate::ledger::{IssuedCursor, Ledger as _, Replica};
-use crate::{Action, Delivery, Exchange, Exchanged, StoreError};
+use crate::exchange::{self as shared, Here, Judged, NothingNew, Page};
+use crate::ledger::{IssuedCursor, Replica};
+use crate::{Delivery, Exchange, Exchanged, StoreError, Upload};
 
 /// Bytes of writes that one transaction groups: some of the largest requests.
 pub(super) const GROUP_BYTES_MAX: usize = 4 << 20;
@@ -35,45 +36,14 @@ const UNLOCKED_TRIES_MAX: u32 = 1;
 const POLL_HEAD_ROWS: i64 = 64;
 const POLL_HEAD_BYTES: i64 = 1 << 16;
 /// Writes of a request above which deciding it is not done between two other requests of the same thread.
-const BLOCKING_WRITES: usize = 256;
-
-/// What is done in turn on one space.
-pub(super) enum Job {
-    /// Judge the writes, and read the page if it is small.
-    Push(Arc<Exchange>),
-    /// Note a page that was read, without its deliveries, and give out the next cursor.
-    Issue(Arc<Exchange>, Box<(Judged, Page)>),
-}
-
-/// What became of a job.
-pub(super) enum Outcome {
-    Whole(Exchanged),
-    PageIsLarge(Box<Judged>),
-}
-
-impl Job {
-    fn request(&self) -> &Arc<Exchange> {
-        match self {
-            Self::Push(request) | Self::Issue(request, ..) => request,
-        }
-    }
-
-    /// Adds what it is going to ask for.
-    fn foresee(&self, wants: &mut Wants) {
-        match self {
-            Self::Push(request) => wants.foresee(request),
-            Self::Issue(request, ..) => {
-                wants.replicas.insert(request.replica.clone());
-                wants.aliases = true;
-            }
-        }
-    }
-
-    fn bytes(&self) -> usize {
-        let size = |action: &Action| if let Action::Put(payload) = action { payload.len() } else { 0 };
-        self.request().writes.iter().map(|write| size(&write.action) + 64).sum()
-    }
-}
+pub(super) const BLOCKING_WRITES: usize = 256;
+/// The same of the bytes that it is decided on, those of the writes and what was read for them: taking so much apart and
+/// putting it together takes milliseconds.
+const BLOCKING_BYTES: usize = 1 << 18;
+/// Preceding changes that come with each one that is wanted of a large request: what is missing comes in another round.
+const CHAIN_OF_MANY: i64 = 4;
+/// How often a push begins anew because its space was erased while it was under way.
+const ROUNDS_MAX: usize = 4;
 
 /// What a group of jobs came to.
 struct Answered {
@@ -81,8 +51,17 @@ struct Answered {
     /// Where the log ends, and whether this made it grow.
     head: Seq,
     has_grown: bool,
-    /// The space as it was found, and what is known of it once this is committed.
+    /// Whether anything was written.
+    is_written: bool,
+    /// The space as it was found, and what is known of it once this is committed, where that is kept.
     left: Option<(SpaceRow, Kept)>,
+}
+
+impl Answered {
+    /// Nothing was done.
+    fn nothing(answers: Vec<Result<Outcome, StoreError>>) -> Self {
+        Self { answers, head: Seq::ZERO, has_grown: false, is_written: false, left: None }
+    }
 }
 
 /// What a decision came to.
@@ -109,40 +88,25 @@ impl Postgres {
     }
 
     async fn push(&self, request: Arc<Exchange>) -> Result<Exchanged, StoreError> {
-        let space = match self.known_space(request.space) {
-            Some(space) => space,
-            None => self.make_space(&request).await?,
-        };
-        let judged = match self.submit(space, Job::Push(Arc::clone(&request))).await? {
-            Outcome::Whole(exchanged) => return Ok(exchanged),
-            Outcome::PageIsLarge(judged) => judged,
-        };
-        let mut page = self.read_page(space, &request, &judged).await?;
-        let deliveries: Vec<Delivery> = std::mem::take(&mut page.deliveries);
-        match self.submit(space, Job::Issue(request, Box::new((*judged, page)))).await? {
-            Outcome::Whole(exchanged) => Ok(Exchanged { deliveries, ..exchanged }),
-            Outcome::PageIsLarge(_) => Err(StoreError::Internal("a page was read twice".to_owned())),
-        }
-    }
-
-    async fn make_space(&self, request: &Exchange) -> Result<SpaceId, StoreError> {
-        let mut retries = Retries::default();
-        loop {
-            let tried = match Lane::of(&self.pool).await {
-                Ok(mut lane) => {
-                    let found = self.space(&mut lane.connection, request.space, Some(request.now));
-                    let tried = timeout(ATTEMPT_MAX, found).await;
-                    lane.settle(tried).map(Try::Done)
-                }
-                Err(error) => Err(error),
+        for _ in 0..ROUNDS_MAX {
+            let job = || Job::Push(Arc::clone(&request));
+            let (space, judged) = match self.in_turn(request.space, request.now, job).await? {
+                (_, Outcome::Whole(exchanged)) => return Ok(exchanged),
+                (space, Outcome::PageIsLarge(judged)) => (space, judged),
+                _ => return Err(StoreError::Internal("a job was answered as another".to_owned())),
             };
-            if let Some(found) = retries.weigh(tried).await? {
-                return found.ok_or_else(|| StoreError::Internal("a space vanished".to_owned()));
+            let Some(mut page) = self.read_page(space, &request, &judged).await? else { continue };
+            let deliveries: Vec<Delivery> = std::mem::take(&mut page.deliveries);
+            match self.submit(space, Job::Issue(Arc::clone(&request), Box::new((*judged, page)))).await? {
+                Outcome::Whole(exchanged) => return Ok(Exchanged { deliveries, ..exchanged }),
+                Outcome::Gone => {}
+                _ => return Err(StoreError::Internal("a page was read twice".to_owned())),
             }
         }
+        Err(StoreError::Busy)
     }
 
-    async fn submit(&self, space: SpaceId, job: Job) -> Result<Outcome, StoreError> {
+    pub(super) async fn submit(&self, space: SpaceId, job: Job) -> Result<Outcome, StoreError> {
         match self.lines.wait(space, job, Job::bytes, GROUP_BYTES_MAX).await? {
             Waited::Done(done) => done,
             Waited::Lead(group) => {
@@ -184,14 +148,16 @@ impl Postgres {
                 Err(error) => Err(error),
             };
             has_failed |= tried.is_err();
-            if let Some(Answered { answers, head, has_grown, left }) = retries.weigh(tried).await? {
-                if let Some((found, kept)) = left {
+            if let Some(Answered { answers, head, has_grown, is_written, left }) = retries.weigh(tried).await? {
+                if is_written {
                     self.commits.count(jobs.len(), self.env.now().since(began_at));
+                }
+                if let Some((found, kept)) = left {
                     self.kept.keep(space, &found, kept);
                 }
                 // Only now is it committed. A try that failed may have been, too: then this one found all of it done.
                 if let Some(first) = jobs.first().filter(|_| has_grown || has_failed) {
-                    self.bus.grew(first.request().space, head);
+                    self.bus.grew(first.space(), head);
                 }
                 return Ok(answers);
             }
@@ -225,33 +191,48 @@ impl Postgres {
         present: Present,
         jobs: &[Arc<Job>],
     ) -> Result<Try<Answered>, StoreError> {
-        let Some(first) = jobs.first() else {
-            return Ok(Try::Done(Answered { answers: Vec::new(), head: Seq::ZERO, has_grown: false, left: None }));
-        };
-        let (policy, owner) = (&*first.request().policy, first.request().space.owner);
+        let Some(first) = jobs.first() else { return Ok(Try::Done(Answered::nothing(Vec::new()))) };
+        let (policy, owner) = (first.policy(), first.space().owner);
+        let exchanges: Vec<&Exchange> = jobs.iter().filter_map(|job| job.exchange()).collect();
+        let uploads: Vec<&Upload> = jobs.iter().filter_map(|job| job.upload()).collect();
+        let asked = Asked { exchanges: &exchanges, uploads: &uploads };
+        let write_count = jobs.iter().map(|job| job.writes().len()).sum();
         let mut reader = Reader::new(self, connection, space, policy, present);
-        reader.bounds.head_bytes = i64::try_from(first.request().page_bytes_max).unwrap_or(i64::MAX);
+        // How far replicas are is noted by downloads without a turn: it is not kept, but read.
+        reader.is_kept_used = exchanges.len() == jobs.len();
+        if let Some(exchange) = exchanges.first() {
+            reader.bounds.head_bytes = i64::try_from(exchange.page_bytes_max).unwrap_or(i64::MAX);
+        }
+        if write_count >= BLOCKING_WRITES {
+            reader.bounds.chain = CHAIN_OF_MANY;
+        }
         let mut wants = Wants::default();
         jobs.iter().for_each(|job| job.foresee(&mut wants));
-        let requests: Vec<&Exchange> = jobs.iter().map(|job| &**job.request()).collect();
-        let Some(mut loaded) = reader.begin(&wants).await? else { return Ok(Try::Again) };
+        let mut loaded = match reader.begin(&wants).await? {
+            Met::There(loaded) => loaded,
+            Met::Gone => {
+                return Ok(Try::Done(Answered::nothing(jobs.iter().map(|_| Ok(Outcome::Gone)).collect())));
+            }
+            Met::Elsewhere => return Ok(Try::Again),
+        };
         let mut errors = BTreeMap::new();
+        let bytes: usize = jobs.iter().map(|job| job.bytes()).sum();
         let (outcomes, written) = loop {
-            let decided = blocking(jobs.iter().map(|job| job.request().writes.len()).sum(), || {
-                decide(space, &loaded, present.ordinal, jobs, &errors)
-            });
+            let is_large = bytes + loaded.content_bytes() >= BLOCKING_BYTES;
+            let size = if is_large { BLOCKING_WRITES } else { write_count };
+            let decided = blocking(size, || decide(space, &loaded, present, jobs, &errors));
             match decided {
                 Decided::Done(outcomes, written) => break (outcomes, written),
                 Decided::Failed(place, error) => drop(errors.insert(place, error)),
                 Decided::Missing(wants) => {
-                    if reader.go_on(&mut loaded, *wants, &requests).await?.is_break() {
+                    if reader.go_on(&mut loaded, *wants, asked).await?.is_break() {
                         return Ok(Try::Again);
                     }
                 }
             }
         };
         let (pending, kept) = *written;
-        let is_written = errors.len() < jobs.len();
+        let is_written = errors.len() < jobs.len() && !pending.is_empty();
         if is_written {
             if !pending.write(reader.connection, space, owner, loaded.space.version).await? {
                 self.kept.forget(space);
@@ -266,8 +247,8 @@ impl Postgres {
             Some(error) => Err(error),
             None => outcomes.next().ok_or_else(|| StoreError::Internal("a job was not decided".to_owned())),
         });
-        let left = is_written.then_some((loaded.space, kept));
-        Ok(Try::Done(Answered { answers: answers.collect(), head, has_grown: head > before, left }))
+        let left = (is_written && reader.is_kept_used).then_some((loaded.space, kept));
+        Ok(Try::Done(Answered { answers: answers.collect(), head, has_grown: head > before, is_written, left }))
     }
 
     /// Answers a request that brings nothing, when there is nothing for it either.
@@ -300,7 +281,7 @@ impl Postgres {
         (reader.bounds.head_rows, reader.bounds.head_bytes) = (POLL_HEAD_ROWS, POLL_HEAD_BYTES);
         let mut wants = Wants::default();
         wants.foresee(request);
-        let Some(mut loaded) = reader.begin(&wants).await? else { return Ok(Try::Again) };
+        let Met::There(mut loaded) = reader.begin(&wants).await? else { return Ok(Try::Again) };
         loop {
             let (polled, wants) = {
                 let mut draft = Draft::new(space, &loaded, &*request.policy, present.ordinal);
@@ -308,7 +289,8 @@ impl Postgres {
                 (polled, draft.wants().clone())
             };
             if !wants.is_empty() {
-                if reader.go_on(&mut loaded, wants, &[request]).await?.is_break() {
+                let asked = Asked { exchanges: &[request], uploads: &[] };
+                if reader.go_on(&mut loaded, wants, asked).await?.is_break() {
                     return Ok(Try::Again);
                 }
                 continue;
@@ -322,8 +304,13 @@ impl Postgres {
         }
     }
 
-    /// Reads a page that is too large to be read with the push that it answers.
-    async fn read_page(&self, space: SpaceId, request: &Arc<Exchange>, judged: &Judged) -> Result<Page, StoreError> {
+    /// Reads a page that is too large to be read with the push that it answers; `None` when the space is gone.
+    async fn read_page(
+        &self,
+        space: SpaceId,
+        request: &Arc<Exchange>,
+        judged: &Judged,
+    ) -> Result<Option<Page>, StoreError> {
         let mut retries = Retries::default();
         loop {
             let tried = match Lane::of(&self.pool).await {
@@ -346,7 +333,7 @@ impl Postgres {
         space: SpaceId,
         request: &Arc<Exchange>,
         judged: &Judged,
-    ) -> Result<Try<Page>, StoreError> {
+    ) -> Result<Try<Option<Page>>, StoreError> {
         let present = self.present(connection).await?;
         let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
         let mut snapshot = connection.begin_with(begin).await.map_err(failed)?;
@@ -354,7 +341,11 @@ impl Postgres {
         reader.bounds.head_bytes = i64::try_from(request.page_bytes_max).unwrap_or(i64::MAX);
         let mut wants = Wants::default();
         wants.replicas.insert(request.replica.clone());
-        let Some(mut loaded) = reader.begin(&wants).await? else { return Ok(Try::Again) };
+        let mut loaded = match reader.begin(&wants).await? {
+            Met::There(loaded) => loaded,
+            Met::Gone => return Ok(Try::Done(None)),
+            Met::Elsewhere => return Ok(Try::Again),
+        };
         let page = loop {
             let (page, wants) = {
                 let mut draft = Draft::new(space, &loaded, &*request.policy, present.ordinal);
@@ -364,17 +355,18 @@ impl Postgres {
             if wants.is_empty() {
                 break page?;
             }
-            if reader.go_on(&mut loaded, wants, &[request]).await?.is_break() {
+            let asked = Asked { exchanges: &[request], uploads: &[] };
+            if reader.go_on(&mut loaded, wants, asked).await?.is_break() {
                 return Ok(Try::Again);
             }
         };
         snapshot.commit().await.map_err(failed)?;
-        Ok(Try::Done(page))
+        Ok(Try::Done(Some(page)))
     }
 }
 
 /// Runs what may take long where it holds up no other request, if there is such a place.
-fn blocking<T>(size: usize, work: impl FnOnce() -> T) -> T {
+pub(super) fn blocking<T>(size: usize, work: impl FnOnce() -> T) -> T {
     let is_possible = Handle::try_current().is_ok_and(|handle| handle.runtime_flavor() == RuntimeFlavor::MultiThread);
     if size >= BLOCKING_WRITES && is_possible { tokio::task::block_in_place(work) } else { work() }
 }
@@ -383,15 +375,15 @@ fn blocking<T>(size: usize, work: impl FnOnce() -> T) -> T {
 fn decide(
     space: SpaceId,
     loaded: &Loaded,
-    generation: i64,
+    present: Present,
     jobs: &[Arc<Job>],
     failed: &BTreeMap<usize, StoreError>,
 ) -> Decided {
-    let policy = &*jobs[0].request().policy;
-    let mut draft = Draft::new(space, loaded, policy, generation);
+    let here = Here { space, generation: present.id };
+    let mut draft = Draft::new(space, loaded, jobs[0].policy(), present.ordinal);
     let mut outcomes = Vec::with_capacity(jobs.len());
     for (place, job) in jobs.iter().enumerate().filter(|(place, _)| !failed.contains_key(place)) {
-        let decided = catch_unwind(AssertUnwindSafe(|| decide_one(&mut draft, job)));
+        let decided = catch_unwind(AssertUnwindSafe(|| job.decide(&mut draft, here)));
         if !draft.wants().is_empty() {
             return Decided::Missing(Box::new(draft.wants().clone()));
         }
@@ -405,23 +397,6 @@ fn decide(
         }
     }
     Decided::Done(outcomes, Box::new(draft.finish()))
-}
-
-fn decide_one(draft: &mut Draft<'_>, job: &Job) -> Result<Outcome, StoreError> {
-    let request = match job {
-        Job::Push(request) => request,
-        Job::Issue(request, read) => {
-            let (judged, page) = &**read;
-            return shared::issue(draft, request, judged.clone(), page.clone()).map(Outcome::Whole);
-        }
-    };
-    let judged = shared::push(draft, request)?;
-    let span = draft.end()?.seq.get().saturating_sub(judged.oldest_start().get());
-    if span > INLINE_SPAN {
-        return Ok(Outcome::PageIsLarge(Box::new(judged)));
-    }
-    let page = shared::read_page(draft, request, &judged)?;
-    shared::issue(draft, request, judged, page).map(Outcome::Whole)
 }
 
 /// Notes that a poll acknowledged a cursor. It need not wait for the disk: if it is lost, something is sent again.

@@ -4,12 +4,13 @@ use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use tombolo_core::merge::State;
 use tombolo_core::{
-    CollectionName, Coverage, Digest, Instant, Policy, RecordKey, RecordName, ReplicaName, Seq, ServerTime, Stamp,
+    CollectionName, Coverage, Digest, Generation, Instant, Policy, RecordKey, RecordName, ReplicaName, Seq, ServerTime,
+    SpaceId, Stamp,
 };
 
 use super::connection::failed;
 use super::generation::Run;
-use super::loaded::{Content, SpaceRow};
+use super::loaded::{Content, LineGeneration, NameOwner, Remembered, SpaceRow};
 use crate::StoreError;
 use crate::columns::{checksum_of, decode_pages, from_millis, op_of, origin_of, seq_of, verdict_of};
 use crate::ledger::{Alias, Change, End, HeadRow, IssuedCursor, RecordRow, Replica, ReplicaRow, Traffic, Upload};
@@ -38,9 +39,12 @@ pub(super) enum Kind {
     Head,
     HeadCount,
     Age,
+    Owner,
+    Generation,
+    Erased,
 }
 
-pub(super) const KINDS: [Kind; 14] = [
+pub(super) const KINDS: [Kind; 17] = [
     Kind::Space,
     Kind::Replica,
     Kind::Cursor,
@@ -55,11 +59,15 @@ pub(super) const KINDS: [Kind; 14] = [
     Kind::Head,
     Kind::HeadCount,
     Kind::Age,
+    Kind::Owner,
+    Kind::Generation,
+    Kind::Erased,
 ];
 
 /// A row that was read.
 pub(super) enum Found {
-    Space(SpaceRow, Run),
+    /// There need not be such a space.
+    Space(Option<SpaceRow>, Run),
     Replica(ReplicaName, Replica, bool),
     Cursor(ReplicaRow, IssuedCursor),
     Record(RecordKey, RecordRow, Change),
@@ -72,7 +80,10 @@ pub(super) enum Found {
     Referrer(RecordRow, RecordRow),
     Head(usize, HeadRow, Digest, bool),
     HeadCount(usize, usize),
-    Age(ReplicaRow, Option<i64>),
+    Age(ReplicaRow, Option<i64>, i64),
+    Owner(ReplicaName, NameOwner),
+    Generation(LineGeneration),
+    Erased(SpaceId, Remembered),
 }
 
 /// A row as it comes.
@@ -158,22 +169,15 @@ impl Read {
     pub(super) fn found(&self, kind: Kind, policy: &dyn Policy) -> Result<Found, StoreError> {
         Ok(match kind {
             Kind::Space => {
-                let end = End { seq: self.seq(0)?, committed_at: ServerTime::from_micros(self.int(1)?) };
-                let row = SpaceRow {
-                    end,
-                    generation: self.int(2)?,
-                    version: self.int(3)?,
-                    last_record: self.int(4)?,
-                    last_replica: self.int(5)?,
-                };
+                let row = if self.int_opt(0)?.is_some() { Some(self.space()?) } else { None };
                 Found::Space(row, Run::new(self.int(6)?, self.int(7)?))
             }
             Kind::Replica => {
-                let name = ReplicaName::parse(self.text(0)?.unwrap_or_default())
-                    .map_err(|_| StoreError::Corrupt("a replica's name is no name".to_owned()))?;
+                let name = self.replica_name()?;
                 let home = self.text(1)?.map(RecordName::parse).transpose();
                 let home = home.map_err(|_| StoreError::Corrupt("a replica's home is no name".to_owned()))?;
-                let replica = Replica { row: ReplicaRow(self.int(0)?), home, floor: self.millis_opt(1)? };
+                let (row, floor) = (ReplicaRow(self.int(0)?), self.millis_opt(1)?);
+                let replica = Replica { row, home, floor, acknowledged: self.seq(3)?, given: self.seq(4)? };
                 Found::Replica(name, replica, self.int(2)? != 0)
             }
             Kind::Cursor => Found::Cursor(ReplicaRow(self.int(0)?), self.cursor()?),
@@ -190,8 +194,36 @@ impl Read {
             Kind::Referrer => Found::Referrer(RecordRow(self.int(0)?), RecordRow(self.int(1)?)),
             Kind::Head => self.head(policy)?,
             Kind::HeadCount => Found::HeadCount(self.rank(1)?, self.small(0)?),
-            Kind::Age => Found::Age(ReplicaRow(self.int(0)?), self.int_opt(1)?),
+            Kind::Age => Found::Age(ReplicaRow(self.int(0)?), self.int_opt(1)?, self.int(2)?),
+            Kind::Owner => {
+                let owner = if self.int(0)? == 0 { NameOwner::Own } else { NameOwner::Other };
+                Found::Owner(self.replica_name()?, owner)
+            }
+            Kind::Generation => {
+                let id: Option<[u8; 16]> = self.bytes(0)?.and_then(|bytes| bytes.try_into().ok());
+                let id = id.map(Generation::from_bytes).ok_or_else(|| bad("a generation's id"))?;
+                Found::Generation(LineGeneration { ordinal: self.int(0)?, id, fork: self.seq_opt(1)? })
+            }
+            Kind::Erased => {
+                let how = if self.int(1)? == 0 { Remembered::AsOlder } else { Remembered::ByItself };
+                Found::Erased(SpaceId::new(self.int(0)?), how)
+            }
         })
+    }
+
+    fn space(&self) -> Result<SpaceRow, StoreError> {
+        Ok(SpaceRow {
+            end: End { seq: self.seq(0)?, committed_at: ServerTime::from_micros(self.int(1)?) },
+            generation: self.int(2)?,
+            version: self.int(3)?,
+            last_record: self.int(4)?,
+            last_replica: self.int(5)?,
+        })
+    }
+
+    fn replica_name(&self) -> Result<ReplicaName, StoreError> {
+        ReplicaName::parse(self.text(0)?.unwrap_or_default())
+            .map_err(|_| StoreError::Corrupt("a replica's name is no name".to_owned()))
     }
 
     fn small(&self, place: usize) -> Result<usize, StoreError> {
@@ -215,6 +247,7 @@ impl Read {
             digest,
         };
         Ok(Change {
+            record: RecordRow(self.int(8)?),
             state,
             prev: self.seq_opt(4)?,
             base: self.seq_opt(5)?,
@@ -255,7 +288,9 @@ impl Read {
             key: self.key(0, 1, policy)?,
             seq: self.seq(0)?,
             op: op_of(self.int(1)?).ok_or_else(|| bad("an operation"))?,
+            written_at: self.instant(2)?,
             public_at: self.millis(2)?,
+            digest: self.digest(0)?,
             is_first: self.int_opt(4)?.is_none(),
             payload,
         };

@@ -12,6 +12,7 @@ use super::loaded::SpaceRow;
 use super::statement::{Rows, Statement};
 use super::wants::Wants;
 use crate::columns::{count, small};
+use crate::erasure::ERASED_KEPT;
 use crate::{LoggedChange, SpaceAddress, StoreError};
 
 /// How much one statement reads of what has no end by itself.
@@ -40,7 +41,7 @@ const RECORD: [&[&str]; 3] = [
     &["c.written_at", "c.digest"],
 ];
 const CHANGE: [&[&str]; 3] = [
-    &["c.seq", "c.op", "c.stamp_at", "c.public_at", "c.prev", "c.base", "c.origin", "c.verdict"],
+    &["c.seq", "c.op", "c.stamp_at", "c.public_at", "c.prev", "c.base", "c.origin", "c.verdict", "c.record"],
     &["p.name"],
     &["c.written_at", "c.digest"],
 ];
@@ -80,29 +81,29 @@ impl Union {
     }
 }
 
-/// Reads `wants` of `space`: its row, the present run of PostgreSQL, and what was found. `None` when there is no such
-/// space.
+/// Reads `wants` of `space`: its row, if there is such a space, the present run of PostgreSQL, and what was found.
 pub(super) async fn load(
     connection: &mut PgConnection,
     space: SpaceId,
     policy: &dyn Policy,
     wants: &Wants,
     bounds: Bounds,
-) -> Result<Option<(SpaceRow, Run, Vec<Found>)>, StoreError> {
+) -> Result<(Option<SpaceRow>, Run, Vec<Found>), StoreError> {
     let statement = statement(space, wants, bounds)?;
-    let mut space = None;
+    let mut first = None;
     let rows = statement
         .rows(connection, |row| {
             let kind = usize::try_from(row.get::<i32, _>(0)).ok().and_then(|kind| KINDS.get(kind).copied());
             let row = Read(row);
             let found = row.found(kind.ok_or_else(|| bad("a row's kind"))?, policy)?;
             if let Found::Space(row, run) = &found {
-                space = Some((*row, *run));
+                first = Some((*row, *run));
             }
             Ok(found)
         })
         .await?;
-    Ok(space.map(|(space, run)| (space, run, rows)))
+    let (space, run) = first.ok_or_else(|| bad("the run of the database"))?;
+    Ok((space, run, rows))
 }
 
 fn statement(space: SpaceId, wants: &Wants, bounds: Bounds) -> Result<Statement, StoreError> {
@@ -112,7 +113,7 @@ fn statement(space: SpaceId, wants: &Wants, bounds: Bounds) -> Result<Statement,
     union.part(
         Kind::Space,
         [&["head_seq", "head_time", "generation", "version", "last_record", "last_replica", run[0], run[1]], &[], &[]],
-        "FROM spaces WHERE id = $1",
+        "FROM (SELECT 1) one LEFT JOIN spaces ON id = $1",
     );
     names(&mut union, wants)?;
     records(&mut union, wants)?;
@@ -125,9 +126,47 @@ fn statement(space: SpaceId, wants: &Wants, bounds: Bounds) -> Result<Statement,
         let from = format!(
             "FROM replicas p WHERE p.space = $1 AND (SELECT count(*) FROM replicas WHERE space = $1) >= {most}"
         );
-        union.part(Kind::Age, [&["p.id", newest], &[], &[]], &from);
+        union.part(Kind::Age, [&["p.id", newest, "greatest(p.acknowledged, p.given)"], &[], &[]], &from);
     }
+    stand(&mut union, wants)?;
     Ok(union.0)
+}
+
+/// Whose names are, and what says whether a cursor is good.
+fn stand(union: &mut Union, wants: &Wants) -> Result<(), StoreError> {
+    if !wants.owners.is_empty() {
+        let names: Vec<&str> = wants.owners.iter().map(ReplicaName::as_str).collect();
+        let names = union.0.bind(names)?;
+        // A space that is gone is nobody's.
+        let other = "(o.owner IS NOT NULL AND o.owner <> s.owner)::int::int8";
+        let from = format!(
+            "FROM spaces s
+             CROSS JOIN LATERAL (SELECT * FROM replica_spaces k WHERE k.purpose = s.purpose
+                 AND k.name = ANY ({names}) OFFSET 0) b
+             LEFT JOIN LATERAL (SELECT k.owner FROM spaces k WHERE k.id = b.space OFFSET 0) o ON true WHERE s.id = $1"
+        );
+        union.part(Kind::Owner, [&[other], &["b.name"], &[]], &from);
+    }
+    if wants.line {
+        // A generation that wrote nothing here took over where the next one that did found the head.
+        let fork = "(SELECT min(f.seq) FROM forks f WHERE f.space = $1 AND f.generation >= g.ordinal)";
+        union.part(Kind::Generation, [&["g.ordinal", fork], &[], &["g.id"]], "FROM generations g");
+    }
+    if !wants.erased.is_empty() {
+        let spaces = union.0.bind(wants.erased.iter().map(|space| space.get()).collect::<Vec<_>>())?;
+        let from = format!(
+            "FROM spaces s CROSS JOIN LATERAL
+                 (SELECT k.space, 1::int8 AS is_by_itself FROM erased_spaces k
+                      WHERE k.space = ANY ({spaces}) AND k.owner = s.owner
+                  UNION ALL SELECT n.space, 0::int8 FROM unnest({spaces}) n (space)
+                      WHERE CASE WHEN EXISTS (SELECT FROM spaces o WHERE o.id = n.space) THEN false ELSE EXISTS
+                          (SELECT FROM erased_spaces k WHERE k.owner = s.owner GROUP BY k.purpose
+                           HAVING count(*) >= {ERASED_KEPT} AND min(k.space) > n.space) END
+                  OFFSET 0) e WHERE s.id = $1"
+        );
+        union.part(Kind::Erased, [&["e.space", "e.is_by_itself"], &[], &[]], &from);
+    }
+    Ok(())
 }
 
 /// What is wanted by the replicas' names.
@@ -137,7 +176,11 @@ fn names(union: &mut Union, wants: &Wants) -> Result<(), StoreError> {
         let names = union.0.bind(names)?;
         let has_traffic = "EXISTS (SELECT 1 FROM traffic t WHERE t.space = $1 AND t.replica = p.id)::int::int8";
         let from = format!("FROM replicas p WHERE p.space = $1 AND p.name = ANY ({names})");
-        union.part(Kind::Replica, [&["p.id", "p.floor", has_traffic], &["p.name", "p.home"], &[]], &from);
+        union.part(
+            Kind::Replica,
+            [&["p.id", "p.floor", has_traffic, "p.acknowledged", "p.given"], &["p.name", "p.home"], &[]],
+            &from,
+        );
         let newest = each("cursors", "c", "k.replica = p.id ORDER BY k.token DESC LIMIT 1");
         let from = format!("FROM replicas p {newest} WHERE p.space = $1 AND p.name = ANY ({names})");
         union.part(Kind::Cursor, CURSOR, &from);
@@ -301,7 +344,7 @@ fn heads(union: &mut Union, wants: &Wants, bounds: Bounds) -> Result<(), StoreEr
         let columns: [&[&str]; 3] = [
             &["c.seq", "c.op", "c.public_at", "c.checksum", "c.prev", "r.id", &rank],
             &["r.collection", "r.name"],
-            &["c.digest", "c.payload"],
+            &["c.digest", "c.payload", "c.written_at"],
         ];
         union.part(Kind::Head, columns, &from);
         let counted = format!("(SELECT count(*) FROM ({some}) h)");

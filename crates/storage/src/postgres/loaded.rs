@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use tombolo_core::{CollectionName, Digest, Instant, Op, RecordKey, ReplicaName, Seq};
+use tombolo_core::{CollectionName, Digest, Generation, Instant, Op, RecordKey, ReplicaName, Seq, SpaceId};
 
 use crate::ledger::{Alias, Change, End, HeadRow, IssuedCursor, Record, RecordRow, Replica, ReplicaRow, Traffic};
 
@@ -46,6 +46,18 @@ pub(super) struct Heads {
     pub(super) rows: BTreeMap<Seq, (HeadRow, Digest)>,
 }
 
+/// How it is remembered of a space that it was the owner's and was erased.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Remembered {
+    /// Not at all.
+    #[default]
+    No,
+    /// It is older than those that are remembered one by one, and there is none of its number.
+    AsOlder,
+    /// By its number.
+    ByItself,
+}
+
 /// What was read. An entry that is `None` is known to be absent; one that is missing is not known.
 #[derive(Debug)]
 pub(super) struct Loaded {
@@ -66,8 +78,35 @@ pub(super) struct Loaded {
     pub(super) aliases: Option<Vec<(Alias, i64)>>,
     pub(super) uniques: HashMap<(CollectionName, Vec<u8>), Option<RecordRow>>,
     pub(super) heads: HashMap<usize, Heads>,
-    /// The replicas with the newest time that each was given, oldest first; empty below the limit.
-    pub(super) ages: Option<Vec<(Option<i64>, ReplicaRow)>>,
+    /// The replicas with the newest time and the furthest place that each was given, oldest first; empty below the
+    /// limit.
+    pub(super) ages: Option<Vec<(Option<i64>, i64, ReplicaRow)>>,
+    /// Whose replicas' names are.
+    pub(super) owners: HashMap<ReplicaName, NameOwner>,
+    /// The generations, oldest first.
+    pub(super) line: Option<Vec<LineGeneration>>,
+    /// Whether spaces were erased that were the owner's.
+    pub(super) erased: HashMap<SpaceId, Remembered>,
+}
+
+/// Whose a replica's name is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NameOwner {
+    /// Nobody's.
+    Nobody,
+    /// This user's.
+    Own,
+    /// Another user's.
+    Other,
+}
+
+/// A generation that led to a space's log.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LineGeneration {
+    pub(super) ordinal: i64,
+    pub(super) id: Generation,
+    /// Where it, or the next that wrote anything, took over; `None` when none of them did.
+    pub(super) fork: Option<Seq>,
 }
 
 impl Loaded {
@@ -89,7 +128,16 @@ impl Loaded {
             uniques: HashMap::new(),
             heads: HashMap::new(),
             ages: None,
+            owners: HashMap::new(),
+            line: None,
+            erased: HashMap::new(),
         }
+    }
+
+    /// How large the contents are that were read.
+    pub(super) fn content_bytes(&self) -> usize {
+        let size = |content: &Content| if let Content::Is(Some(payload)) = content { payload.len() } else { 0 };
+        self.payloads.values().map(size).sum()
     }
 
     /// Contents of live records that were read, for what they lead to.

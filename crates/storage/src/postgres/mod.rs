@@ -13,11 +13,13 @@ mod check;
 pub(crate) mod connection;
 mod draft;
 mod entries;
+mod erasure;
 mod exchange;
 mod found;
 mod generation;
 mod identities;
 mod invitations;
+mod job;
 mod kept;
 mod line;
 mod load;
@@ -27,6 +29,7 @@ mod pending;
 mod people;
 mod projects;
 mod reader;
+mod replicas;
 mod rooms;
 pub(crate) mod schema;
 mod sign_ins;
@@ -40,7 +43,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sqlx::{PgConnection, PgPool, Row as _};
-use tombolo_core::{Cursor, Env, Fork, Generation, Policy, Purpose, Resume, Seq, ServerTime, SpaceId};
+use tombolo_core::{Cursor, Env, Fork, Generation, Policy, Purpose, Resume, Seq, ServerTime, SpaceId, UserId};
 
 use crate::columns::seq_of;
 use crate::commits::CommitCounter;
@@ -51,8 +54,8 @@ use crate::{
 use append::Target;
 pub use connection::{Url, UrlError};
 use connection::{acquire, failed};
-use exchange::{Job, Outcome};
 use generation::Present;
+use job::{Job, Outcome};
 use line::Lines;
 use statement::Statement;
 pub(crate) use wants::unique_key;
@@ -174,7 +177,13 @@ impl Postgres {
         lock(&self.spaces).get(&address).copied()
     }
 
-    /// The number of a space, which is made when it is missing and `is_to_be` says when.
+    /// Forgets what was known of a space that is gone.
+    fn forget_space(&self, gone: SpaceId) {
+        lock(&self.spaces).retain(|_, space| *space != gone);
+        self.kept.forget(gone);
+    }
+
+    /// The number of a space, which is made when it is missing and `is_to_be` says when; not for a user who is deleted.
     async fn space(
         &self,
         connection: &mut PgConnection,
@@ -186,12 +195,18 @@ impl Postgres {
         }
         let mut found = find_space(connection, address).await?;
         if let (None, Some(now)) = (found, is_to_be) {
-            let sql = "INSERT INTO spaces (owner, purpose, number, created_at) VALUES ($1, $2, $3, $4)
+            // Nothing begins of one who was deleted: whoever has still a key of his in hand is let in no more. Whoever
+            // deletes him is waited for.
+            let sql = "INSERT INTO spaces (owner, purpose, number, created_at)
+                       SELECT id, $2, $3, $4 FROM users WHERE id = $1 AND deleted_at IS NULL FOR KEY SHARE
                        ON CONFLICT DO NOTHING";
             let insert = sqlx::query(sql).bind(address.owner.get()).bind(address.purpose.as_str());
             let insert = insert.bind(address.number.get()).bind(now.micros());
             insert.execute(&mut *connection).await.map_err(failed)?;
             found = find_space(connection, address).await?;
+            if found.is_none() && is_deleted(connection, address.owner).await? {
+                return Err(StoreError::Busy);
+            }
         }
         // That of a room goes with it.
         if let Some(space) = found.filter(|_| address.purpose != Purpose::Rooms) {
@@ -209,7 +224,8 @@ impl Postgres {
         let mut connection = acquire(&self.pool).await?;
         for _ in 0..LINE_TRIES_MAX {
             let present = self.present(&mut connection).await?;
-            let space = self.space(&mut connection, address, None).await?;
+            // Another node may have erased the one that is remembered, and made another.
+            let space = find_space(&mut connection, address).await?;
             let (line, head, run) = generation::line(&mut connection, space).await?;
             if run == Some(present.run) {
                 return Ok((present.id, line, head));
@@ -228,6 +244,13 @@ impl Postgres {
     ) -> Result<Vec<LoggedChange>, StoreError> {
         load::changes(&mut *acquire(&self.pool).await?, address, &*policy, after, count_max).await
     }
+}
+
+/// Whether the user was deleted.
+async fn is_deleted(connection: &mut PgConnection, user: UserId) -> Result<bool, StoreError> {
+    let sql = "SELECT EXISTS (SELECT FROM users WHERE id = $1 AND deleted_at IS NOT NULL)";
+    let row = sqlx::query(sql).bind(user.get()).fetch_one(connection).await.map_err(failed)?;
+    row.try_get(0).map_err(failed)
 }
 
 /// Refuses a database of which a part is still in the file that it comes from.

@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 use tombolo_core::{
-    CollectionName, Instant, RecordKey, RecordName, ReplicaName, Seq, ServerTime, SpaceId, UserId, limits,
+    CollectionName, Digest, Instant, RecordKey, RecordName, ReplicaName, Seq, ServerTime, SpaceId, UserId, limits,
 };
 
-use super::connection::WAIT_FOR_DISK;
+use super::connection::{WAIT_FOR_DISK, failed};
 use super::draft::is_time_to_prune;
 use super::statement::{Rows, Statement};
 use crate::columns::{checksum_of, count, encode_pages, int, op_code, origin_code, small, verdict_code, whole_millis};
@@ -49,6 +50,12 @@ pub(super) struct Pending {
     pub(super) heads: BTreeMap<RecordRow, Head>,
     /// With the time at which one was added, when it was now.
     pub(super) replicas: BTreeMap<ReplicaRow, (ReplicaName, Replica, Option<ServerTime>)>,
+    /// Those whose mark of what they were given is written: of the others, it may have been noted meanwhile.
+    pub(super) given: BTreeSet<ReplicaRow>,
+    /// Names that become those of replicas of this space, and whether each was this user's already.
+    pub(super) names: BTreeMap<ReplicaName, bool>,
+    /// Changes that were there before and lose their content.
+    pub(super) blanked: BTreeSet<Seq>,
     pub(super) evicted: BTreeSet<ReplicaRow>,
     pub(super) cursors: BTreeMap<(ReplicaRow, Instant), IssuedCursor>,
     pub(super) traffic: BTreeMap<(ReplicaRow, RecordRow), Traffic>,
@@ -70,6 +77,9 @@ impl Default for Pending {
             changes: Vec::new(),
             heads: BTreeMap::new(),
             replicas: BTreeMap::new(),
+            given: BTreeSet::new(),
+            names: BTreeMap::new(),
+            blanked: BTreeSet::new(),
             evicted: BTreeSet::new(),
             cursors: BTreeMap::new(),
             traffic: BTreeMap::new(),
@@ -102,12 +112,31 @@ fn bytes(instant: Instant) -> Vec<u8> {
     instant.to_bytes().to_vec()
 }
 
+fn floor(replica: &Replica) -> Option<i64> {
+    replica.floor.map(whole_millis)
+}
+
+/// Whether a name was given to another user's replica since it was looked up.
+fn is_name_taken(error: &sqlx::Error) -> bool {
+    let constraint = error.as_database_error().filter(|error| error.is_unique_violation());
+    constraint.is_some_and(|error| error.constraint() == Some("replica_spaces_pkey"))
+}
+
 /// PostgreSQL's text holds no zero byte; what a device sent may.
 pub(super) fn without_zero(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
 }
 
 impl Pending {
+    /// Whether nothing is to be written: then the space stays at its version.
+    pub(super) fn is_empty(&self) -> bool {
+        let Self { changes, replicas, names, blanked, evicted, cursors, traffic, .. } = self;
+        let Self { references, aliases, uniques, refusals, .. } = self;
+        let log = changes.is_empty() && blanked.is_empty() && refusals.is_empty();
+        let exchanged = replicas.is_empty() && names.is_empty() && evicted.is_empty() && cursors.is_empty();
+        log && exchanged && traffic.is_empty() && references.is_empty() && aliases.is_empty() && uniques.is_empty()
+    }
+
     /// Writes it in one statement, which is a transaction by itself: the space's row is locked for as long as that runs,
     /// and by nobody who is still deciding. `false`, and nothing is written, when the space is no longer at `version`.
     ///
@@ -138,8 +167,13 @@ impl Pending {
         self.relations(&mut write)?;
         self.refusals(&mut write, actor)?;
         write.statement.push(" SELECT 1 FROM g");
-        let found = write.statement.rows(connection, |_| Ok(())).await?;
-        Ok(!found.is_empty())
+        let query = sqlx::query_with(AssertSqlSafe(write.statement.sql), write.statement.arguments);
+        match query.fetch_all(connection).await {
+            Ok(found) => Ok(!found.is_empty()),
+            // Another user's replica got the name meanwhile: this is decided again.
+            Err(error) if is_name_taken(&error) => Ok(false),
+            Err(error) => Err(failed(error)),
+        }
     }
 
     fn log(&self, write: &mut Write, actor: UserId) -> Result<(), StoreError> {
@@ -148,6 +182,16 @@ impl Pending {
             let (generation, seq) = (s.bind(self.generation)?, s.bind(int(fork))?);
             write.part(&format!(
                 "INSERT INTO forks (space, generation, seq) SELECT $1, {generation}, {seq} FROM g ON CONFLICT DO NOTHING"
+            ));
+        }
+        if !self.blanked.is_empty() {
+            let s = &mut write.statement;
+            let seqs = s.bind(self.blanked.iter().copied().map(int).collect::<Column<_>>())?;
+            let digest = s.bind(Digest::DELETED.to_bytes().to_vec())?;
+            let checksum = s.bind(i64::from(checksum_of(None)))?;
+            write.part(&format!(
+                "UPDATE changes c SET payload = NULL, digest = {digest}, checksum = {checksum} FROM g
+                 WHERE c.space = $1 AND c.seq = ANY ({seqs})"
             ));
         }
         if self.changes.is_empty() {
@@ -206,30 +250,75 @@ impl Pending {
     }
 
     fn replicas(&self, write: &mut Write) -> Result<(), StoreError> {
-        if !self.replicas.is_empty() {
-            let all: Vec<_> = self.replicas.iter().collect();
-            let home = |replica: &Replica| replica.home.as_ref().map(|home| home.as_str().to_owned());
+        let (new, known): (Vec<_>, Vec<_>) = self.replicas.iter().partition(|(_, (.., added_at))| added_at.is_some());
+        let home = |replica: &Replica| replica.home.as_ref().map(|home| home.as_str().to_owned());
+        if !new.is_empty() {
             let s = &mut write.statement;
             let rows = Rows::new()
-                .column(s, all.iter().map(|(row, _)| row.0).collect::<Column<_>>())?
-                .column(s, all.iter().map(|(_, (name, ..))| name.as_str()).collect::<Column<_>>())?
-                .column(s, all.iter().map(|(_, (_, replica, _))| home(replica)).collect::<Column<_>>())?
-                .column(
-                    s,
-                    all.iter().map(|(_, (_, replica, _))| replica.floor.map(whole_millis)).collect::<Column<_>>(),
-                )?
-                .column(s, all.iter().map(|(_, (.., at))| at.map_or(0, ServerTime::micros)).collect::<Column<_>>())?
+                .column(s, new.iter().map(|(row, _)| row.0).collect::<Column<_>>())?
+                .column(s, new.iter().map(|(_, (name, ..))| name.as_str()).collect::<Column<_>>())?
+                .column(s, new.iter().map(|(_, (_, replica, _))| home(replica)).collect::<Column<_>>())?
+                .column(s, new.iter().map(|(_, (_, replica, _))| floor(replica)).collect::<Column<_>>())?
+                .column(s, new.iter().map(|(_, (.., at))| at.map_or(0, ServerTime::micros)).collect::<Column<_>>())?
+                .column(s, new.iter().map(|(_, (_, replica, _))| int(replica.acknowledged)).collect::<Column<_>>())?
+                .column(s, new.iter().map(|(_, (_, replica, _))| int(replica.given)).collect::<Column<_>>())?
                 .from("n");
             write.part(&format!(
-                "INSERT INTO replicas (space, id, name, home, floor, added_at) SELECT $1, n.* FROM g, {rows}
-                 ON CONFLICT (space, id) DO UPDATE SET home = excluded.home, floor = excluded.floor"
+                "INSERT INTO replicas (space, id, name, home, floor, added_at, acknowledged, given)
+                 SELECT $1, n.* FROM g, {rows}"
             ));
         }
+        if !known.is_empty() {
+            let given = |row: &ReplicaRow, replica: &Replica| self.given.contains(row).then(|| int(replica.given));
+            let s = &mut write.statement;
+            let rows = Rows::new()
+                .column(s, known.iter().map(|(row, _)| row.0).collect::<Column<_>>())?
+                .column(s, known.iter().map(|(_, (_, replica, _))| home(replica)).collect::<Column<_>>())?
+                .column(s, known.iter().map(|(_, (_, replica, _))| floor(replica)).collect::<Column<_>>())?
+                .column(s, known.iter().map(|(_, (_, replica, _))| int(replica.acknowledged)).collect::<Column<_>>())?
+                .column(s, known.iter().map(|(row, (_, replica, _))| given(row, replica)).collect::<Column<_>>())?
+                .from("n(id, home, floor, acknowledged, given)");
+            // What a download notes of a replica does not wait for its turn on the space.
+            write.part(&format!(
+                "UPDATE replicas r SET home = n.home, floor = n.floor,
+                     acknowledged = greatest(r.acknowledged, n.acknowledged), given = coalesce(n.given, r.given)
+                 FROM g, {rows} WHERE r.space = $1 AND r.id = n.id"
+            ));
+        }
+        self.names(write)?;
         if !self.evicted.is_empty() {
             let rows = write.statement.bind(self.evicted.iter().map(|row| row.0).collect::<Column<_>>())?;
+            write.part(&format!(
+                "DELETE FROM replica_spaces b USING g, replicas r, spaces s WHERE s.id = $1 AND r.space = $1
+                     AND r.id = ANY ({rows}) AND b.purpose = s.purpose AND b.name = r.name AND b.space = $1"
+            ));
             for (table, column) in [("traffic", "replica"), ("cursors", "replica"), ("replicas", "id")] {
                 write.part(&format!("DELETE FROM {table} t USING g WHERE t.space = $1 AND t.{column} = ANY ({rows})"));
             }
+        }
+        Ok(())
+    }
+
+    /// Whose names are. One that was nobody's and is another user's meanwhile fails the statement.
+    fn names(&self, write: &mut Write) -> Result<(), StoreError> {
+        for was_own in [false, true] {
+            let names = self.names.iter().filter(|(_, own)| **own == was_own).map(|(name, _)| name.as_str());
+            let names: Column<&str> = names.collect();
+            if names.is_empty() {
+                continue;
+            }
+            let names = write.statement.bind(names)?;
+            write.part(&if was_own {
+                format!(
+                    "UPDATE replica_spaces b SET space = $1 FROM g, spaces s
+                     WHERE s.id = $1 AND b.purpose = s.purpose AND b.name = ANY ({names})"
+                )
+            } else {
+                format!(
+                    "INSERT INTO replica_spaces (purpose, name, space)
+                     SELECT s.purpose, n.name, $1 FROM g, spaces s, unnest({names}) n(name) WHERE s.id = $1"
+                )
+            });
         }
         Ok(())
     }

@@ -61,7 +61,7 @@ impl Postgres {
         lane.settle(tried)
     }
 
-    async fn settle_on<T>(
+    pub(super) async fn settle_on<T>(
         &self,
         connection: &mut PgConnection,
         change: &impl AsyncFn(&mut PgConnection) -> Done<(T, Tell)>,

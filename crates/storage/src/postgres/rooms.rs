@@ -16,12 +16,12 @@ use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 use tokio::time::timeout;
 use tombolo_core::{LeaseId, NodeId, RoomCode, Seq, ServerTime, SpaceId, SpaceNumber, UserId};
 
-use super::Postgres;
 use super::connection::{WAIT_FOR_DISK, acquire, failed};
 use super::pending::without_zero;
 use super::people::lock_users;
 use super::statement::Statement;
 use super::tries::{ATTEMPT_MAX, LOCKED_SETTINGS, Lane, REQUEST_MAX, Retries, Try};
+use super::{Postgres, is_deleted};
 use crate::columns::{peer_of, room_code_of, room_id_of, seq_of};
 use crate::{
     Document, DocumentPut, DocumentStored, IdleRooms, Lease, NewRoom, OpenedRoom, Reply, Room, RoomAdded, RoomOverview,
@@ -146,6 +146,9 @@ async fn add(connection: &mut PgConnection, NewRoom { room, of_owner_max }: &New
         return Ok(RoomAdded::Full);
     }
     let address = room.space();
+    if is_deleted(connection, room.owner).await? {
+        return Err(StoreError::Busy);
+    }
     let sql = "WITH s AS (INSERT INTO spaces (owner, purpose, number, created_at) VALUES ($1, $2, $3, $4) RETURNING id)
                INSERT INTO rooms (space, owner, code_key, code, id, host, created_at, used_at)
                SELECT s.id, $1, $5, $6, $7, $8, $4, $4 FROM s";

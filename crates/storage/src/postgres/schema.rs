@@ -13,6 +13,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0003_entries.sql"),
     include_str!("migrations/0004_identities.sql"),
     include_str!("migrations/0005_rooms.sql"),
+    include_str!("migrations/0006_replicas.sql"),
 ];
 
 /// The advisory lock under which one node at a time brings the schema up: the letters "tombolo".

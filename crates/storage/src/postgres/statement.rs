@@ -10,8 +10,8 @@ use crate::StoreError;
 /// depends on what there is to do, so that a connection comes to know some dozens of texts, and keeps them prepared.
 #[derive(Default)]
 pub(crate) struct Statement {
-    sql: String,
-    arguments: PgArguments,
+    pub(super) sql: String,
+    pub(super) arguments: PgArguments,
 }
 
 impl Statement {

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tombolo_core::{CollectionName, Digest, Instant, Policy, RecordKey, ReplicaName, Seq};
+use tombolo_core::{CollectionName, Digest, Instant, Policy, RANKS, RecordKey, ReplicaName, Seq, SpaceCursor, SpaceId};
 
 use crate::ledger::{RecordRow, ReplicaRow};
-use crate::{Action, Exchange};
+use crate::{Action, Download, Exchange, Upload, Write};
 
 /// What is to be read. A request says most of it beforehand; what only its decision shows to be needed is noted by the
 /// draft that met the gap, read, and the decision is made again from the beginning: it is pure, and takes microseconds.
@@ -43,6 +43,12 @@ pub(super) struct Wants {
     pub(super) readers: BTreeSet<ReplicaRow>,
     /// Which replicas were unseen for longest.
     pub(super) ages: bool,
+    /// Whose replicas' names are.
+    pub(super) owners: BTreeSet<ReplicaName>,
+    /// The generations that led to the space's log.
+    pub(super) line: bool,
+    /// Whether spaces were erased that were the owner's.
+    pub(super) erased: BTreeSet<SpaceId>,
 }
 
 impl Wants {
@@ -64,11 +70,15 @@ impl Wants {
             heads,
             readers: _,
             ages,
+            owners,
+            line,
+            erased,
         } = self;
         let names = replicas.is_empty() && presented.is_empty() && keys.is_empty() && exchanged.is_empty();
         let rows = tokens.is_empty() && cursor_aliases.is_empty() && all_cursors.is_empty() && traffic.is_empty();
         let log = chains.is_empty() && payloads.is_empty() && referrers.is_empty() && heads.is_empty();
-        names && rows && log && uniques.is_empty() && !aliases && !ages
+        let stand = owners.is_empty() && !line && erased.is_empty();
+        names && rows && log && stand && uniques.is_empty() && !aliases && !ages
     }
 
     /// Adds what `request` is going to ask for. A payload that does not read is met again when it is judged.
@@ -87,13 +97,41 @@ impl Wants {
             let key =
                 if write.is_home { policy.home().unwrap_or_else(|| write.key.clone()) } else { write.key.clone() };
             self.exchanged.insert((request.replica.clone(), key));
-            self.keys.insert(write.key.clone());
-            match &write.action {
-                Action::Put(payload) => self.foresee_content(policy, write.key.collection, payload),
-                Action::Attach { target, .. } => drop(self.keys.insert(target.clone())),
-                Action::Delete => {}
-            }
+            self.foresee_write(policy, write);
         }
+    }
+
+    fn foresee_write(&mut self, policy: &dyn Policy, write: &Write) {
+        self.keys.insert(write.key.clone());
+        match &write.action {
+            Action::Put(payload) => self.foresee_content(policy, write.key.collection, payload),
+            Action::Attach { target, .. } => drop(self.keys.insert(target.clone())),
+            Action::Delete => {}
+        }
+    }
+
+    /// Adds what an upload is going to ask for.
+    pub(super) fn foresee_upload(&mut self, request: &Upload) {
+        self.replicas.insert(request.replica.clone());
+        self.foresee_stand(request.presented);
+        self.aliases |= !request.writes.is_empty();
+        request.writes.iter().for_each(|write| self.foresee_write(&*request.policy, write));
+    }
+
+    /// Adds what a download is going to ask for.
+    pub(super) fn foresee_download(&mut self, request: &Download) {
+        self.replicas.insert(request.replica.clone());
+        self.foresee_stand(request.since);
+        let after = request.since.map_or(Seq::ZERO, |cursor| cursor.resume);
+        let policy = &*request.policy;
+        let ranks = policy.collections().iter().map(|collection| policy.rank(*collection));
+        self.heads.extend(ranks.filter(|rank| *rank < RANKS).map(|rank| (rank, after)));
+    }
+
+    /// Adds what says whether a cursor is good.
+    pub(super) fn foresee_stand(&mut self, presented: Option<SpaceCursor>) {
+        self.line |= presented.is_some();
+        self.erased.extend(presented.map(|cursor| cursor.space));
     }
 
     /// Adds what a content leads to.

@@ -41,7 +41,7 @@ impl Accounts for Sqlite {
 
     fn user_by_id(&self, id: UserId) -> Reply<'_, Option<User>> {
         Box::pin(self.readers.read(move |connection| {
-            let sql = concat!("SELECT ", user_columns!(), " FROM users WHERE id = ?1");
+            let sql = concat!("SELECT ", user_columns!(), " FROM users WHERE id = ?1 AND deleted_at IS NULL");
             Ok(select(connection, sql, [id.get()], read_user)?.pop())
         }))
     }
@@ -56,7 +56,7 @@ impl Accounts for Sqlite {
 
     fn users(&self) -> Reply<'_, Vec<User>> {
         Box::pin(self.readers.read(|connection| {
-            let sql = concat!("SELECT ", user_columns!(), " FROM users ORDER BY name");
+            let sql = concat!("SELECT ", user_columns!(), " FROM users WHERE deleted_at IS NULL ORDER BY name");
             select(connection, sql, [], read_user)
         }))
     }
@@ -77,7 +77,7 @@ impl Accounts for Sqlite {
         Box::pin(self.readers.read(move |connection| {
             let sql = "SELECT c.id, c.name, u.name, c.purpose, c.created_at, c.last_used_at, c.expires_at
                        FROM credentials c JOIN users u ON u.id = c.user_id
-                       WHERE ?1 IS NULL OR u.id = ?1 ORDER BY u.name, c.name";
+                       WHERE (?1 IS NULL OR u.id = ?1) AND u.deleted_at IS NULL ORDER BY u.name, c.name";
             select(connection, sql, [user.map(UserId::get)], read_credential)
         }))
     }
@@ -139,7 +139,8 @@ impl Accounts for Sqlite {
             let sql = "SELECT u.name, r.device, r.record, r.kind, r.reason, r.at
                        FROM (SELECT *, row_number() OVER (PARTITION BY user_id ORDER BY id DESC) AS place FROM refusals
                              WHERE ?1 IS NULL OR user_id = ?1) r
-                       JOIN users u ON u.id = r.user_id WHERE r.place <= ?2 ORDER BY r.id DESC";
+                       JOIN users u ON u.id = r.user_id WHERE r.place <= ?2 AND u.deleted_at IS NULL
+                       ORDER BY r.id DESC";
             let count_max = i64::try_from(limits::REFUSALS_MAX).unwrap_or(i64::MAX);
             select(connection, sql, params![user.map(UserId::get), count_max], read_refusal)
         }))
@@ -273,12 +274,14 @@ pub(super) fn add_credential(connection: &Connection, new: &NewCredential) -> Re
         return Ok(Added::NameTaken);
     }
     let sql = "INSERT INTO credentials (user_id, name, purpose, prefix, hash, created_at, expires_at)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+               SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7 FROM users WHERE id = ?1 AND deleted_at IS NULL";
     let NewCredential { user, name, purpose, prefix, hash, created_at, expires_at } = new;
     let expires_at = expires_at.map(ServerTime::micros);
     let (name, purpose) = (name.as_str(), purpose.as_str());
     let values = params![user.get(), name, purpose, prefix, hash, created_at.micros(), expires_at];
-    execute(connection, sql, values)?;
+    if execute(connection, sql, values)? == 0 {
+        return Err(StoreError::Internal("a credential of nobody".to_owned()));
+    }
     Ok(Added::New(CredentialId::new(connection.last_insert_rowid())))
 }
 

@@ -4,8 +4,8 @@ use rusqlite::{Connection, params};
 
 use super::connection::failed;
 use crate::check::{
-    ENTRIES_AND_RULINGS, ENTRIES_WITHOUT_KEY, ENTRIES_WITHOUT_TIME, Findings, How, KEYS_WITHOUT_ENTRY, LogCheck,
-    LogRow, OF_ROOMS, RULINGS_WITHOUT_ENTRY, TIMELINE, VERSIONS,
+    ContentRow, ENTRIES_AND_RULINGS, ENTRIES_WITHOUT_KEY, ENTRIES_WITHOUT_TIME, Findings, How, KEYS_WITHOUT_ENTRY,
+    LogCheck, LogRow, OF_ROOMS, RULINGS_WITHOUT_ENTRY, TIMELINE, VERSIONS,
 };
 use crate::{CheckReport, IsRuling, Progress, Reading, StoreError};
 
@@ -215,16 +215,17 @@ impl Check<'_> {
     }
 
     fn contents(&mut self, space: i64, policy: &dyn tombolo_core::Policy) -> Result<(), StoreError> {
-        let sql = "SELECT c.seq, r.collection, c.digest, c.payload FROM changes c JOIN records r ON r.id = c.record
-                   WHERE c.space = ?1 AND c.op = 0 ORDER BY c.seq";
+        let sql = "SELECT c.seq, r.collection, c.digest, c.payload, r.seq = c.seq FROM changes c
+                   JOIN records r ON r.id = c.record WHERE c.space = ?1 AND c.op = 0 ORDER BY c.seq";
         let mut statement = self.connection.prepare(sql).map_err(failed)?;
         let mut rows = statement.query(params![space]).map_err(failed)?;
         while let Some(row) = rows.next().map_err(failed)? {
-            let name: String = row.get(1).map_err(failed)?;
+            let collection: String = row.get(1).map_err(failed)?;
             let digest: [u8; 16] = row.get(2).map_err(failed)?;
-            let payload: Option<Vec<u8>> = row.get(3).map_err(failed)?;
-            let place = (space, row.get(0).map_err(failed)?);
-            self.findings.content(place, &name, &digest, payload.as_deref(), policy);
+            let payload = row.get_ref(3).map_err(failed)?.as_blob_or_null().map_err(|error| failed(error.into()))?;
+            let (seq, is_head) = (row.get(0).map_err(failed)?, row.get(4).map_err(failed)?);
+            let content = ContentRow { space, seq, collection: &collection, digest: &digest, payload, is_head };
+            self.findings.content(&content, policy);
         }
         Ok(())
     }

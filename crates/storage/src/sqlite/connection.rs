@@ -18,10 +18,11 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0004_entries.sql"),
     include_str!("migrations/0005_identities.sql"),
     include_str!("migrations/0006_rooms.sql"),
+    include_str!("migrations/0007_replicas.sql"),
 ];
 
 /// How long a statement waits for another process that holds the database: the command line's writes take milliseconds.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Pages kept in memory per connection, in KiB: heads and inner nodes of a busy space; more is left to the file cache.
 const CACHE_KIB: i64 = 2_048;
@@ -38,6 +39,9 @@ pub(crate) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
     connection.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;").map_err(failed)?;
     // Checkpoints run beside the commits, not inside them: see checkpoint.rs.
     connection.execute_batch("PRAGMA wal_autocheckpoint = 0; PRAGMA foreign_keys = ON;").map_err(failed)?;
+    // What is deleted is overwritten, always: a page that is split or joined otherwise leaves copies behind that a later
+    // deletion does not know of. See sweep.rs for what stays all the same.
+    connection.execute_batch("PRAGMA secure_delete = ON;").map_err(failed)?;
     Ok(connection)
 }
 

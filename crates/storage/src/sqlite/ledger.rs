@@ -3,8 +3,8 @@
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use tombolo_core::{
-    CollectionName, Digest, Instant, Op, Origin, Policy, RecordKey, RecordName, ReplicaName, Seq, ServerTime, SpaceId,
-    UserId, Verdict, limits,
+    CollectionName, Digest, Instant, Op, Origin, Policy, RecordKey, RecordName, ReplicaName, Seq, ServerTime,
+    SpaceCursor, SpaceId, UserId, Verdict, limits,
 };
 
 use super::connection::failed;
@@ -12,12 +12,12 @@ use super::rows::{
     bad, change_columns, cursor_columns, instant, millis, millis_opt, op, read_change, read_cursor, seq, seq_opt,
 };
 use super::tail::Tail;
-use crate::StoreError;
 use crate::columns::{checksum_of, count, encode_pages, from_millis, int, small, to_millis, whole_millis};
 use crate::ledger::{
     Alias, Change, End, HeadRow, HeadVisitor, IssuedCursor, Ledger, NewChange, Record, RecordRow, Replica, ReplicaRow,
     Traffic, Upload,
 };
+use crate::{Stale, StoreError};
 
 type Done<T> = Result<T, StoreError>;
 
@@ -95,27 +95,27 @@ impl Ledger for SqliteLedger<'_> {
 
     fn replica(&mut self, name: &ReplicaName) -> Done<Option<Replica>> {
         let read = |row: &Row<'_>| {
-            Ok((ReplicaRow(row.get(0)?), row.get::<_, Option<String>>(1)?, row.get::<_, Option<i64>>(2)?))
+            let progress = (seq(row, 3)?, seq(row, 4)?);
+            Ok((ReplicaRow(row.get(0)?), row.get::<_, Option<String>>(1)?, row.get::<_, Option<i64>>(2)?, progress))
         };
         let found = self.one(
-            "SELECT id, home, floor FROM replicas WHERE space = ?1 AND name = ?2",
+            "SELECT id, home, floor, acknowledged, given FROM replicas WHERE space = ?1 AND name = ?2",
             params![self.space.get(), name.as_str()],
             read,
         )?;
         let home = |home: &str| {
             RecordName::parse(home).map_err(|_| StoreError::Corrupt("a replica's home is no name".to_owned()))
         };
-        let replica = |(row, own, floor): (ReplicaRow, Option<String>, Option<i64>)| {
-            Ok(Replica { row, home: own.as_deref().map(home).transpose()?, floor: floor.and_then(from_millis) })
-        };
-        found.map(replica).transpose()
+        let Some((row, own, floor, (acknowledged, given))) = found else { return Ok(None) };
+        let (home, floor) = (own.as_deref().map(home).transpose()?, floor.and_then(from_millis));
+        Ok(Some(Replica { row, home, floor, acknowledged, given }))
     }
 
     fn add_replica(&mut self, name: &ReplicaName, now: ServerTime) -> Done<Replica> {
         let space = self.space.get();
         let too_many = self.all(
             "SELECT r.id FROM replicas r WHERE r.space = ?1
-             ORDER BY (SELECT max(token) FROM cursors c WHERE c.replica = r.id) DESC, r.id DESC LIMIT 1000 OFFSET ?2",
+             ORDER BY (SELECT max(token) FROM cursors c WHERE c.replica = r.id) DESC, max(r.acknowledged, r.given) DESC, r.id DESC LIMIT 1000 OFFSET ?2",
             params![space, count(limits::REPLICAS_MAX - 1)],
             |row| row.get::<_, i64>(0),
         )?;
@@ -123,6 +123,8 @@ impl Ledger for SqliteLedger<'_> {
             for sql in [
                 "DELETE FROM traffic WHERE replica = ?1",
                 "DELETE FROM cursors WHERE replica = ?1",
+                "DELETE FROM replica_spaces WHERE (purpose, name, space) IN
+                     (SELECT s.purpose, r.name, r.space FROM replicas r JOIN spaces s ON s.id = r.space WHERE r.id = ?1)",
                 "DELETE FROM replicas WHERE id = ?1",
             ] {
                 self.run(sql, [replica])?;
@@ -132,7 +134,8 @@ impl Ledger for SqliteLedger<'_> {
             "INSERT INTO replicas (space, name, added_at) VALUES (?1, ?2, ?3)",
             params![space, name.as_str(), now.micros()],
         )?;
-        Ok(Replica { row: ReplicaRow(self.connection.last_insert_rowid()), home: None, floor: None })
+        let (row, acknowledged, given) = (ReplicaRow(self.connection.last_insert_rowid()), Seq::ZERO, Seq::ZERO);
+        Ok(Replica { row, home: None, floor: None, acknowledged, given })
     }
 
     fn set_home(&mut self, replica: ReplicaRow, home: &RecordName) -> Done<()> {
@@ -141,6 +144,30 @@ impl Ledger for SqliteLedger<'_> {
 
     fn set_floor(&mut self, replica: ReplicaRow, floor: Instant) -> Done<()> {
         self.run("UPDATE replicas SET floor = ?2 WHERE id = ?1", params![replica.0, whole_millis(floor)])
+    }
+
+    fn set_progress(&mut self, replica: ReplicaRow, acknowledged: Seq, given: Seq) -> Done<()> {
+        let sql = "UPDATE replicas SET acknowledged = ?2, given = ?3 WHERE id = ?1";
+        self.run(sql, params![replica.0, int(acknowledged), int(given)])
+    }
+
+    fn is_others(&mut self, name: &ReplicaName) -> Done<bool> {
+        let sql = "SELECT 1 FROM replica_spaces b JOIN spaces s ON s.id = b.space JOIN spaces own ON own.id = ?1
+                   WHERE b.purpose = own.purpose AND b.name = ?2 AND s.owner <> own.owner";
+        Ok(self.one(sql, params![self.space.get(), name.as_str()], |_| Ok(()))?.is_some())
+    }
+
+    fn bind(&mut self, name: &ReplicaName) -> Done<()> {
+        self.run(
+            "INSERT INTO replica_spaces (purpose, name, space) SELECT purpose, ?2, id FROM spaces WHERE id = ?1
+             ON CONFLICT DO UPDATE SET space = excluded.space",
+            params![self.space.get(), name.as_str()],
+        )
+    }
+
+    fn stale(&mut self, cursor: SpaceCursor) -> Done<Option<Stale>> {
+        let head = self.end()?.seq;
+        super::replicas::stale(self.connection, self.actor, Some((self.space, head)), cursor)
     }
 
     fn cursor(&mut self, replica: ReplicaRow, time: Instant) -> Done<Option<IssuedCursor>> {
@@ -219,12 +246,15 @@ impl Ledger for SqliteLedger<'_> {
         let sql = concat!(
             "SELECT ",
             change_columns!(),
-            ", r.id FROM records r JOIN changes c ON c.space = r.space AND c.seq = r.seq
+            " FROM records r JOIN changes c ON c.space = r.space AND c.seq = r.seq
              LEFT JOIN replicas p ON p.id = c.replica
              WHERE r.space = ?1 AND r.collection = ?2 AND r.name = ?3"
         );
         let params = params![self.space.get(), key.collection.as_str(), key.name.as_str()];
-        self.one(sql, params, |row| Ok(Record { row: RecordRow(row.get(11)?), head: read_change(row)?.state }))
+        self.one(sql, params, |row| {
+            let change = read_change(row)?;
+            Ok(Record { row: change.record, head: change.state })
+        })
     }
 
     fn record_row(&mut self, key: &RecordKey, rank: usize) -> Done<RecordRow> {
@@ -265,6 +295,20 @@ impl Ledger for SqliteLedger<'_> {
             self.run("UPDATE records SET seq = ?2 WHERE id = ?1", params![change.record.0, int(at.seq)])?;
         }
         Ok(at.seq)
+    }
+
+    fn blank(&mut self, from: Seq) -> Done<()> {
+        // Below a deletion there is nothing left to take. It is walked to its end: what was promised to be gone is gone.
+        self.run(
+            "WITH RECURSIVE past (seq) AS (
+                 SELECT ?2 UNION ALL
+                 SELECT c.prev FROM past JOIN changes c ON c.space = ?1 AND c.seq = past.seq
+                 WHERE c.prev IS NOT NULL AND (c.op = 0 OR (c.origin = 0 AND c.verdict <> 0)))
+             UPDATE changes SET payload = NULL, digest = zeroblob(16), checksum = 0
+             WHERE space = ?1 AND seq IN (SELECT seq FROM past)",
+            params![self.space.get(), int(from)],
+        )?;
+        super::sweep::note(self.connection)
     }
 
     fn has_traffic(&mut self, replica: ReplicaRow) -> Done<bool> {
@@ -380,7 +424,9 @@ impl Ledger for SqliteLedger<'_> {
     }
 
     fn heads_after(&mut self, rank: usize, after: Seq, visitor: &mut dyn HeadVisitor) -> Done<()> {
-        let sql = "SELECT r.id, r.collection, r.name, c.seq, c.op, c.public_at, c.digest, c.payload, c.checksum, c.prev
+        let sql =
+            "SELECT r.id, r.collection, r.name, c.seq, c.op, c.public_at, c.digest, c.payload, c.checksum, c.prev,
+                          c.written_at
                    FROM records r JOIN changes c ON c.space = r.space AND c.seq = r.seq
                    WHERE r.space = ?1 AND r.rank = ?2 AND r.seq > ?3 ORDER BY r.seq";
         let mut statement = self.connection.prepare_cached(sql).map_err(failed)?;
@@ -423,7 +469,9 @@ impl SqliteLedger<'_> {
             key: self.key(text(1)?, text(2)?)?,
             seq,
             op,
+            written_at: instant(row, 10).map_err(failed)?,
             public_at: millis(row, 5).map_err(failed)?,
+            digest: Digest::from_bytes(row.get(6).map_err(failed)?),
             is_first: row.get_ref(9).map_err(failed)? == ValueRef::Null,
             payload: payload.unwrap_or_default().to_vec(),
         })
@@ -439,13 +487,13 @@ impl SqliteLedger<'_> {
              WHERE c.space = ?1 AND c.seq > ?2 ORDER BY c.seq LIMIT ?3"
         );
         let found = self.all(sql, params![self.space.get(), int(after), count(count_max)], |row| {
-            let payload: Option<Vec<u8>> = row.get(12)?;
+            let payload: Option<Vec<u8>> = row.get(13)?;
             Ok((
                 read_change(row)?,
-                row.get::<_, i64>(11)?,
+                row.get::<_, i64>(12)?,
                 payload,
-                row.get::<_, String>(13)?,
                 row.get::<_, String>(14)?,
+                row.get::<_, String>(15)?,
             ))
         })?;
         let logged =

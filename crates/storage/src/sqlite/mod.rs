@@ -9,15 +9,18 @@ mod check;
 mod checkpoint;
 pub(crate) mod connection;
 mod entries;
+mod erasure;
 mod identities;
 mod invitations;
 mod ledger;
 mod members;
 mod projects;
 mod readers;
+mod replicas;
 mod rooms;
 mod rows;
 mod sign_ins;
+mod sweep;
 mod tail;
 mod writer;
 
@@ -64,6 +67,8 @@ pub struct Sqlite {
     generation: (i64, Generation),
     /// Cursors that polls acknowledged, written with the next commit.
     polled: Arc<Mutex<Vec<(Replica, IssuedCursor)>>>,
+    /// What is to be remembered of downloads, written with the next upload.
+    progress: replicas::Waiting,
     data_version: Arc<Mutex<Option<i64>>>,
     /// Something was changed here of who gets in, which is perhaps told to nobody: whoever asked for it may be gone.
     is_untold: Arc<AtomicBool>,
@@ -82,6 +87,9 @@ impl Sqlite {
         if role == Role::Server {
             refuse_moved(&connection)?;
             rooms::begin(&connection, env.now())?;
+            if let Err(error) = sweep::Sweeper::default().sweep_alone(&connection, &*env) {
+                tracing::warn!(%error, "what was erased could not be removed from the file yet; it is tried again");
+            }
         }
         let generation = generation(&connection, role, &*env)?;
         let writer = Writer::start(path.to_owned(), role, connection, &env);
@@ -91,6 +99,7 @@ impl Sqlite {
             readers,
             generation,
             polled: Arc::default(),
+            progress: Arc::default(),
             data_version: Arc::default(),
             is_untold: Arc::default(),
             bus: LocalBus::default(),
@@ -202,6 +211,7 @@ fn open_space(connection: &Connection, address: SpaceAddress, now: ServerTime) -
     if let Some(space) = find_space(connection, address)? {
         return Ok(space);
     }
+    erasure::refuse_deleted(connection, address)?;
     let sql = "INSERT INTO spaces (owner, purpose, number, created_at) VALUES (?1, ?2, ?3, ?4)";
     let params = params![address.owner.get(), address.purpose.as_str(), address.number.get(), now.micros()];
     connection.execute(sql, params).map_err(failed)?;
@@ -342,10 +352,15 @@ impl Upkeep for Sqlite {
 
     fn close(&self) -> Reply<'_, ()> {
         Box::pin(async move {
-            let polled = Arc::clone(&self.polled);
+            let (polled, progress) = (Arc::clone(&self.polled), Arc::clone(&self.progress));
             let acknowledged = std::mem::take(&mut *polled.lock().unwrap_or_else(PoisonError::into_inner));
-            if !acknowledged.is_empty() {
-                match self.writer.write(move |connection| note_polled(connection, acknowledged)).await {
+            let waits = !progress.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
+            if !acknowledged.is_empty() || waits {
+                let note = move |connection: &Connection| {
+                    note_polled(connection, acknowledged)?;
+                    replicas::note_progress(connection, &progress)
+                };
+                match self.writer.write(note).await {
                     // Forgetting it only sends something again, from wherever the logs are now.
                     Ok(()) | Err(StoreError::Moved) => {}
                     Err(error) => return Err(error),

@@ -6,12 +6,12 @@ use tombolo_core::merge::State;
 use tombolo_core::{Coverage, Digest, Instant, Op, ReplicaName, Seq, Stamp};
 
 use crate::columns::{decode_pages, from_millis, op_of, origin_of, seq_of, verdict_of};
-use crate::ledger::{Change, IssuedCursor};
+use crate::ledger::{Change, IssuedCursor, RecordRow};
 
 /// The columns of [`read_change`], of a change `c` with its replica `p`.
 macro_rules! change_columns {
     () => {
-        "c.seq, c.op, c.stamp_at, c.written_at, c.public_at, c.digest, p.name, c.prev, c.base, c.origin, c.verdict"
+        "c.seq, c.op, c.stamp_at, c.written_at, c.public_at, c.digest, p.name, c.prev, c.base, c.origin, c.verdict, c.record"
     };
 }
 
@@ -27,6 +27,7 @@ pub(super) fn read_change(row: &Row<'_>) -> rusqlite::Result<Change> {
         digest,
     };
     Ok(Change {
+        record: RecordRow(row.get(11)?),
         state,
         prev: seq_opt(row, 7)?,
         base: seq_opt(row, 8)?,

@@ -13,6 +13,7 @@ use tombolo_core::Env;
 use super::Role;
 use super::checkpoint::Checkpointer;
 use super::connection::{failed, open_writer, refuse_moved};
+use super::sweep::{Sweeper, TRUNCATE_TRIES_MAX};
 use crate::commits::CommitCounter;
 use crate::{CommitCounts, StoreError};
 
@@ -36,6 +37,8 @@ enum Job {
     Write(Work),
     /// Runs between transactions.
     Beside(Look),
+    /// Removes from the file what was erased, between transactions.
+    Sweep(oneshot::Sender<Result<bool, StoreError>>),
     /// Ends the thread, once all before it is done.
     Close(oneshot::Sender<Result<(), StoreError>>),
 }
@@ -63,6 +66,7 @@ impl Writer {
             connection: Some(connection),
             jobs,
             checkpointer,
+            sweeper: Sweeper::default(),
             commits: Arc::clone(&commits),
             env: Arc::clone(env),
         };
@@ -133,6 +137,22 @@ impl Writer {
         answered.await.map_err(|_| StoreError::Closed)?
     }
 
+    /// Removes from the file and its log what was erased. Others write between the tries.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`] when reads, or another process, held it up: it is to be tried again. [`StoreError::Full`]
+    /// when there is no room to write the file anew.
+    pub(super) async fn sweep(&self) -> Result<(), StoreError> {
+        for _ in 0..TRUNCATE_TRIES_MAX {
+            let (answer, answered) = oneshot::channel();
+            self.queue.send(Job::Sweep(answer)).await.map_err(|_| StoreError::Closed)?;
+            if answered.await.map_err(|_| StoreError::Closed)?? {
+                return Ok(());
+            }
+        }
+        Err(StoreError::Busy)
+    }
+
     /// Commits what waits, folds the log file into the database and ends the thread.
     pub(super) async fn close(&self) -> Result<(), StoreError> {
         let (answer, answered) = oneshot::channel();
@@ -157,6 +177,7 @@ struct Thread {
     connection: Option<Connection>,
     jobs: mpsc::Receiver<Job>,
     checkpointer: Checkpointer,
+    sweeper: Sweeper,
     commits: Arc<CommitCounter>,
     env: Arc<dyn Env>,
 }
@@ -168,6 +189,7 @@ impl Thread {
             match job {
                 Job::Write(work) => next = self.group(work),
                 Job::Beside(work) => work(self.connection()),
+                Job::Sweep(answer) => drop(answer.send(self.sweep())),
                 Job::Close(answer) => {
                     self.jobs.close();
                     let closed = self.checkpointer.finish(self.connection.take(), self.role);
@@ -176,9 +198,26 @@ impl Thread {
                 }
             }
             if next.is_none() {
+                next = self.jobs.try_recv().ok();
+            }
+            if next.is_none() {
+                self.tidy();
                 next = self.jobs.blocking_recv();
             }
         }
+    }
+
+    /// Removes what was erased from the file. That is the server's to do: a command says itself when.
+    fn tidy(&mut self) {
+        if let Some(connection) = self.connection.as_ref().filter(|_| self.role == Role::Server) {
+            self.sweeper.tidy(connection, &*self.env);
+        }
+    }
+
+    fn sweep(&mut self) -> Result<bool, StoreError> {
+        self.connection()?;
+        let connection = self.connection.as_ref().ok_or(StoreError::Closed)?;
+        self.sweeper.sweep(connection, &*self.env)
     }
 
     fn connection(&mut self) -> Result<&Connection, StoreError> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tombolo_core::Env;
 
 use super::source::{Source, present};
-use super::tables::{CHANGES, Row, TABLES, Tally, Value};
+use super::tables::{self, CHANGES, LOG, Row, TABLES, TABLES_AND_LOG, Tally, Value};
 use super::target::Target;
 use super::{Event, Report, Step, TableReport, TransferError, compare};
 use crate::StoreError;
@@ -34,7 +34,7 @@ pub(super) struct Carry<'a> {
 }
 
 struct Compared {
-    tables: [Tally; TABLES.len()],
+    tables: [Tally; TABLES_AND_LOG],
     /// Rows that the journal named since.
     named: HashSet<(usize, Row)>,
 }
@@ -52,35 +52,38 @@ impl<'a> Carry<'a> {
         self.catch_up().await?;
         self.target.analyze().await.map_err(TransferError::Target)?;
         self.step(Step::Compare);
-        let mut changes = Tally::default();
-        self.compare(&mut changes).await?;
+        self.compare().await?;
         self.step(Step::Pause);
         let paused_at = env.now();
         self.source.mark(shown, paused_at).map_err(TransferError::Source)?;
         self.step(Step::Rest);
-        self.rest(&mut changes).await?;
+        self.rest().await?;
         self.step(Step::Finish);
         self.target.finish(identity).await.map_err(TransferError::Unknown)?;
         let pause = env.now().micros().saturating_sub(paused_at.micros());
         let pause = Duration::from_micros(u64::try_from(pause).unwrap_or(0));
-        Ok(Report { tables: self.report(changes), pause, was_done_already: false })
+        Ok(Report { tables: self.report(), pause, was_done_already: false })
     }
 
     fn step(&mut self, step: Step) {
         (self.progress)(Event::Step(step));
     }
 
-    fn report(&self, changes: Tally) -> Vec<TableReport> {
-        let tables = self.compared.as_ref().map_or_else(Default::default, |compared| compared.tables);
-        let all = TABLES.iter().zip(tables).chain([(&CHANGES, changes)]);
-        all.map(|(table, tally)| TableReport { name: table.name, count: tally.count, digest: tally.digest() }).collect()
+    fn report(&self) -> Vec<TableReport> {
+        let tallies = self.compared.as_ref().map_or_else(Default::default, |compared| compared.tables);
+        tables::all()
+            .zip(tallies)
+            .map(|(table, tally)| TableReport { name: table.name, count: tally.count, digest: tally.digest() })
+            .collect()
     }
 
     /// Claims the database, and finds out what an earlier run left there.
     async fn begin(&mut self, identity: &str) -> Result<(), TransferError> {
         self.target.begin(identity).await.map_err(TransferError::Target)?;
-        self.copied = self.target.positions().await.map_err(TransferError::Target)?;
         let heads: BTreeMap<_, _> = self.source.heads().map_err(TransferError::Source)?.into_iter().collect();
+        let spaces: Vec<i64> = heads.keys().copied().collect();
+        self.target.forget_erased(&spaces).await.map_err(TransferError::Target)?;
+        self.copied = self.target.positions().await.map_err(TransferError::Target)?;
         let is_there = |(space, seq): (&i64, &i64)| heads.get(space).is_some_and(|head| head >= seq);
         if self.copied.iter().all(is_there) {
             return Ok(());
@@ -118,16 +121,11 @@ impl<'a> Carry<'a> {
                 }
             }
         }
-        self.copy_changes(&heads, &mut Tally::default(), (done, all)).await
+        self.copy_changes(&heads, (done, all)).await
     }
 
     /// Copies each log up to the given head.
-    async fn copy_changes(
-        &mut self,
-        heads: &[(i64, i64)],
-        tally: &mut Tally,
-        (mut done, all): (u64, u64),
-    ) -> Result<(), TransferError> {
+    async fn copy_changes(&mut self, heads: &[(i64, i64)], (mut done, all): (u64, u64)) -> Result<(), TransferError> {
         for (space, head) in heads {
             let mut after = self.copied.get(space).copied().unwrap_or(0);
             while after < *head {
@@ -137,8 +135,10 @@ impl<'a> Carry<'a> {
                     return Err(TransferError::Source(StoreError::Corrupt(text)));
                 };
                 self.target.put(&CHANGES, &page.rows).await.map_err(TransferError::Target)?;
-                if self.compared.is_some() {
-                    compare::changes(self.target, *space, after, &page.rows, tally).await?;
+                if let Some(compared) = &mut self.compared {
+                    let (tally, mut differences) = (&mut compared.tables[LOG], Vec::new());
+                    compare::changes(self.target, *space, after, &page.rows, tally, &mut differences).await?;
+                    differences.first().map_or(Ok(()), |fault| Err(fault.error()))?;
                 }
                 after = last;
                 self.copied.insert(*space, after);
@@ -159,12 +159,11 @@ impl<'a> Carry<'a> {
     }
 
     async fn catch_up(&mut self) -> Result<(), TransferError> {
-        let mut changes = Tally::default();
-        self.catch_up_to(MISSING_MAX, 0, &mut changes).await
+        self.catch_up_to(MISSING_MAX, 0).await
     }
 
     /// Copies what changed, until less than `enough` is missing and the journal was carried out up to `entry`.
-    async fn catch_up_to(&mut self, enough: u64, entry: i64, changes: &mut Tally) -> Result<(), TransferError> {
+    async fn catch_up_to(&mut self, enough: u64, entry: i64) -> Result<(), TransferError> {
         for _ in 0..ROUNDS_MAX {
             let (heads, missing) = self.missing()?;
             if missing < enough && self.journal >= entry {
@@ -176,7 +175,7 @@ impl<'a> Carry<'a> {
                 done += self.apply().await? as u64;
                 (self.progress)(Event::Progress { done, all: missing.max(done) });
             }
-            self.copy_changes(&heads, changes, (done, missing)).await?;
+            self.copy_changes(&heads, (done, missing)).await?;
         }
         let text = "more is written to the file than can be copied: run it again when the server has less to do";
         Err(TransferError::Refused(text.to_owned()))
@@ -187,15 +186,18 @@ impl<'a> Carry<'a> {
         let entries = self.source.journal(self.journal).map_err(TransferError::Source)?;
         let Some(last) = entries.last().map(|entry| entry.id) else { return Ok(0) };
         let count = entries.len();
-        let mut keys: [BTreeSet<Row>; TABLES.len()] = Default::default();
+        let mut keys: [BTreeSet<Row>; TABLES_AND_LOG] = Default::default();
         // What belongs to a replica that is gone belongs to no space, and was never copied.
         for entry in entries.into_iter().filter(|entry| !entry.key.contains(&Value::Null)) {
-            keys[entry.table].insert(entry.key);
+            // A change that is still to be copied is going to be read as it is then.
+            if entry.table != LOG || self.is_copied(&entry.key) {
+                keys[entry.table].insert(entry.key);
+            }
         }
         // One snapshot of all: what must be unique is, only at one time.
         let found = self.source.find_all(&keys).map_err(TransferError::Source)?;
-        let mut named = Vec::with_capacity(TABLES.len());
-        for ((table, keys), rows) in TABLES.iter().zip(keys).zip(&found) {
+        let mut named = Vec::with_capacity(TABLES_AND_LOG);
+        for ((table, keys), rows) in tables::all().zip(keys).zip(&found) {
             let mut keys: Vec<Row> = keys.into_iter().collect();
             keys.iter_mut().for_each(|key| present(table, key));
             named.push((table, keys, rows));
@@ -215,10 +217,15 @@ impl<'a> Carry<'a> {
         Ok(count)
     }
 
+    fn is_copied(&self, change: &Row) -> bool {
+        let space = change[0].int().unwrap_or(0);
+        self.copied.get(&space).is_some_and(|copied| change[1] <= Value::Int(*copied))
+    }
+
     /// Takes rows that are going to change out of what was compared.
     async fn forget(&mut self, at: usize, keys: &[Row]) -> Result<(), TransferError> {
         let Some(compared) = &mut self.compared else { return Ok(()) };
-        let before = self.target.find(&TABLES[at], keys).await.map_err(TransferError::Target)?;
+        let before = self.target.find(tables::at(at), keys).await.map_err(TransferError::Target)?;
         before.iter().for_each(|row| compared.tables[at].remove(row));
         Ok(())
     }
@@ -232,11 +239,11 @@ impl<'a> Carry<'a> {
         replaced: &[Row],
     ) -> Result<(), TransferError> {
         let Some(compared) = &mut self.compared else { return Ok(()) };
-        let after = self.target.find(&TABLES[at], &keys).await.map_err(TransferError::Target)?;
+        let after = self.target.find(tables::at(at), &keys).await.map_err(TransferError::Target)?;
         compare::rows(at, written, &after)?;
         after.iter().for_each(|row| compared.tables[at].add(row));
         for row in replaced {
-            let key = TABLES[at].key(row);
+            let key = tables::at(at).key(row);
             // One that the journal names as well was taken out before.
             if !keys.contains(&key) {
                 compared.tables[at].remove(row);
@@ -248,28 +255,28 @@ impl<'a> Carry<'a> {
     }
 
     /// Compares everything that was copied, while the server goes on.
-    async fn compare(&mut self, changes: &mut Tally) -> Result<(), TransferError> {
+    async fn compare(&mut self) -> Result<(), TransferError> {
+        let (mut tables, mut differences) = ([Tally::default(); TABLES_AND_LOG], Vec::new());
+        let log = &mut tables[LOG];
         let all = total(self.copied.values().copied());
         for (space, head) in self.copied.clone() {
             let mut after = 0;
             while after < head {
                 let mut page = self.source.changes(space, after).map_err(TransferError::Source)?;
                 page.rows.retain(|row| row[1] <= Value::Int(head));
-                compare::changes(self.target, space, after, &page.rows, changes).await?;
+                compare::changes(self.target, space, after, &page.rows, log, &mut differences).await?;
                 let Some(last) = page.rows.last().and_then(|row| row[1].int()) else { break };
                 after = last;
-                (self.progress)(Event::Progress { done: changes.count, all });
+                (self.progress)(Event::Progress { done: log.count, all });
             }
         }
-        let mut differences = Vec::new();
-        let mut tables = [Tally::default(); TABLES.len()];
-        for (at, tally) in tables.iter_mut().enumerate() {
+        for (at, tally) in tables.iter_mut().enumerate().take(LOG) {
             *tally = compare::table(self.source, self.target, at, &mut differences).await?;
         }
         self.compared = Some(Compared { tables, named: HashSet::new() });
         // What differs because the server changed it is in the journal by now.
         let entry = self.source.journal_head().map_err(TransferError::Source)?;
-        self.catch_up_to(MISSING_MAX, entry, changes).await?;
+        self.catch_up_to(MISSING_MAX, entry).await?;
         let Some(compared) = &mut self.compared else { return Ok(()) };
         let fault = differences.into_iter().find(|one| !compared.named.contains(&(one.table, one.key.clone())));
         // It was needed for this only.
@@ -278,8 +285,8 @@ impl<'a> Carry<'a> {
     }
 
     /// Copies and compares what is missing, now that nothing is added.
-    async fn rest(&mut self, changes: &mut Tally) -> Result<(), TransferError> {
-        self.catch_up_to(1, 0, changes).await?;
+    async fn rest(&mut self) -> Result<(), TransferError> {
+        self.catch_up_to(1, 0).await?;
         let mut greatest = Vec::new();
         for table in COUNTED {
             greatest.push((table, self.source.greatest(table).map_err(TransferError::Source)?));

@@ -8,7 +8,7 @@ use futures_util::TryStreamExt as _;
 
 use super::TransferError;
 use super::source::Source;
-use super::tables::{CHANGES, Row, TABLES, Table, Tally};
+use super::tables::{self, LOG, Row, Table, Tally};
 use super::target::Target;
 
 /// Differences that are remembered until it is known whether the server made them: far more than it can make meanwhile.
@@ -16,7 +16,7 @@ const DIFFERENCES_MAX: usize = 100_000;
 
 /// A row that is not the same on both sides.
 pub(super) struct Difference {
-    /// Its table's place in [`TABLES`].
+    /// The place of its table.
     pub(super) table: usize,
     pub(super) key: Row,
     what: &'static str,
@@ -24,7 +24,7 @@ pub(super) struct Difference {
 
 impl Difference {
     pub(super) fn error(&self) -> TransferError {
-        TransferError::Differs(format!("{} {}", TABLES[self.table].describe(&self.key), self.what))
+        TransferError::Differs(format!("{} {}", tables::at(self.table).describe(&self.key), self.what))
     }
 }
 
@@ -70,7 +70,7 @@ pub(super) async fn table(
     place: usize,
     differences: &mut Vec<Difference>,
 ) -> Result<Tally, TransferError> {
-    let table = &TABLES[place];
+    let table = tables::at(place);
     let mut tally = Tally::default();
     let mut ours = Rows::new(source, table)?;
     let mut theirs = pin!(target.walk(table));
@@ -108,7 +108,7 @@ pub(super) async fn table(
 /// # Errors
 /// [`TransferError::Differs`], which names the first difference.
 pub(super) fn rows(place: usize, written: &[Row], found: &[Row]) -> Result<(), TransferError> {
-    let table = &TABLES[place];
+    let table = tables::at(place);
     let mut by_key: HashMap<&[_], &Row> = found.iter().map(|row| (&row[..table.key_len], row)).collect();
     for row in written {
         let what = match by_key.remove(&row[..table.key_len]) {
@@ -124,25 +124,34 @@ pub(super) fn rows(place: usize, written: &[Row], found: &[Row]) -> Result<(), T
     }
 }
 
-/// Compares the changes of one stretch of a log.
-///
-/// # Errors
-/// [`TransferError::Differs`], which names the first difference.
+/// Compares the changes of one stretch of a log: what differs is either a fault, or a change whose content the server
+/// took out meanwhile and that the journal therefore names.
 pub(super) async fn changes(
     target: &mut Target,
     space: i64,
     after: i64,
     rows: &[Row],
     tally: &mut Tally,
+    differences: &mut Vec<Difference>,
 ) -> Result<(), TransferError> {
     let seq = |row: &Row| row[1].int().unwrap_or(0);
     let Some(to) = rows.last().map(seq) else { return Ok(()) };
     let copies = target.changes(space, after, to).await.map_err(TransferError::Target)?;
-    let differ = rows.iter().zip(&copies).find(|(row, copy)| row != copy).map(|(row, _)| row);
-    let longer = if rows.len() > copies.len() { rows.get(copies.len()) } else { copies.get(rows.len()) };
-    if let Some(row) = differ.or(longer) {
-        return Err(TransferError::Differs(format!("{} {DIFFERENT}", CHANGES.describe(&CHANGES.key(row)))));
+    let mut by_key: HashMap<&[_], &Row> = copies.iter().map(|copy| (&copy[..2], copy)).collect();
+    let mut differs = |row: &Row, what| {
+        differences.push(Difference { table: LOG, key: tables::at(LOG).key(row), what });
+    };
+    for row in rows {
+        match by_key.remove(&row[..2]) {
+            Some(copy) if copy == row => {}
+            Some(_) => differs(row, DIFFERENT),
+            None => differs(row, MISSING),
+        }
     }
+    by_key.values().for_each(|copy| differs(copy, SURPLUS));
     copies.iter().for_each(|copy| tally.add(copy));
+    if differences.len() > DIFFERENCES_MAX {
+        return Err(TransferError::Differs("changes has too many differences to tell".to_owned()));
+    }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! The journal in the SQLite file: triggers that note which rows change, whichever process changes them.
 
-use super::tables::{TABLES, Table};
+use super::tables::{CHANGES, TABLES, Table};
 
 /// The table that it is in: for as long as it is there, a migration is under way, or one was interrupted.
 pub(crate) const JOURNAL: &str = "moving";
@@ -14,8 +14,14 @@ pub(super) fn create() -> String {
     sql.push_str(&format!(
         "CREATE TABLE {JOURNAL} (id INTEGER PRIMARY KEY, name TEXT NOT NULL, key1 ANY, key2 ANY, key3 ANY) STRICT;",
     ));
-    sql.extend(TABLES.iter().flat_map(|table| EVENTS.map(|event| trigger(table, event))));
+    sql.extend(followed().map(|(table, event)| trigger(table, event)));
     sql
+}
+
+/// Each table with what is followed of it. What is added to the log is found by its numbers, and nothing is taken from
+/// it meanwhile; but a deletion may take the contents of earlier changes with it.
+fn followed() -> impl Iterator<Item = (&'static Table, &'static str)> {
+    TABLES.iter().flat_map(|table| EVENTS.map(|event| (table, event))).chain([(&CHANGES, "update")])
 }
 
 fn trigger_name(table: &Table, event: &str) -> String {
@@ -53,7 +59,7 @@ fn trigger(table: &Table, event: &str) -> String {
 
 /// Removes the journal, of which any part may be missing.
 pub(super) fn remove() -> String {
-    let triggers = TABLES.iter().flat_map(|table| EVENTS.map(|event| trigger_name(table, event)));
+    let triggers = followed().map(|(table, event)| trigger_name(table, event));
     let mut sql: String = triggers.map(|name| format!("DROP TRIGGER IF EXISTS {name};")).collect();
     sql.push_str("DROP TABLE IF EXISTS moving;");
     sql

@@ -1,12 +1,12 @@
 //! Carrying everything from a SQLite file to PostgreSQL while a server runs on the file.
 //!
 //! The log only grows, and is copied by its numbers. Of all other tables, triggers in the file note in a journal which
-//! rows change; what it names is read and written again, in its final state, so that order does not matter and nothing
-//! is harmed when it is done twice. When little is missing, and all that was copied was compared, the file is marked as
+//! rows change, and of the log those whose contents a deletion takes with it; what it names is read and written again, in
+//! its final state, so that order does not matter and nothing is harmed when it is done twice. When little is missing, and all that was copied was compared, the file is marked as
 //! moved: the server writes no more. What is left is copied and compared, and the database may be opened.
 //!
-//! The logs of rooms let go of old versions, and end. Neither happens while there is a journal: the store looks for it in
-//! the same transaction.
+//! The logs of rooms let go of old versions, and end; logs are erased at the wish of their owners. None of it happens
+//! while there is a journal: the store looks for it in the same transaction.
 //!
 //! Every failure before that takes the mark back, so that the server goes on. A run that was killed is run again.
 

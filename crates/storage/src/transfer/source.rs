@@ -13,7 +13,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row as SqliteRow, ToSql, para
 use tombolo_core::ServerTime;
 
 use super::journal;
-use super::tables::{CHANGES, Kind, Row, TABLES, Table, Value};
+use super::tables::{self, CHANGES, Kind, Row, TABLES_AND_LOG, Table, Value};
 use crate::StoreError;
 use crate::postgres::unique_key;
 use crate::sqlite::connection::{failed, migrate, open_writer};
@@ -41,7 +41,7 @@ pub(super) struct Page {
 /// An entry of the journal: that a row came, changed or went.
 pub(super) struct Entry {
     pub(super) id: i64,
-    /// Its place in [`TABLES`].
+    /// The place of its table.
     pub(super) table: usize,
     /// The row's key as SQLite has it.
     pub(super) key: Row,
@@ -115,7 +115,7 @@ impl Source {
         self.write(|connection| Ok(connection.execute("DELETE FROM moved", [])? > 0))
     }
 
-    /// Begins a new journal: from now on each change of a row of [`TABLES`] is noted, by whichever process.
+    /// Begins a new journal: from now on each change of a row is noted, but for what the log grows by, by whichever process.
     pub(super) fn begin_journal(&self) -> Result<(), StoreError> {
         self.write(|connection| connection.execute_batch(&journal::create()))
     }
@@ -142,9 +142,9 @@ impl Source {
         let mut entries = Vec::new();
         while let Some(row) = rows.next().map_err(failed)? {
             let name: String = row.get(1).map_err(failed)?;
-            let table = TABLES.iter().position(|table| table.name == name);
+            let table = tables::all().position(|table| table.name == name);
             let table = table.ok_or_else(|| StoreError::Corrupt("the journal names an unknown table".to_owned()))?;
-            let columns = &TABLES[table].columns[..TABLES[table].key_len];
+            let columns = &tables::at(table).columns[..tables::at(table).key_len];
             let key = columns.iter().zip(2..).map(|(column, at)| value(row, at, column.kind));
             entries.push(Entry { id: row.get(0).map_err(failed)?, table, key: key.collect::<Result<_, _>>()? });
         }
@@ -174,14 +174,14 @@ impl Source {
         Ok(self.rows(table, &sql, key)?.rows.pop())
     }
 
-    /// The rows of these keys that are there, of each of [`TABLES`], in one snapshot.
+    /// The rows of these keys that are there, of each table, in one snapshot.
     pub(super) fn find_all(
         &self,
-        keys: &[BTreeSet<Row>; TABLES.len()],
-    ) -> Result<[Vec<Row>; TABLES.len()], StoreError> {
+        keys: &[BTreeSet<Row>; TABLES_AND_LOG],
+    ) -> Result<[Vec<Row>; TABLES_AND_LOG], StoreError> {
         let snapshot = self.connection.unchecked_transaction().map_err(failed)?;
-        let mut all: [Vec<Row>; TABLES.len()] = Default::default();
-        for ((table, keys), rows) in TABLES.iter().zip(keys).zip(&mut all) {
+        let mut all: [Vec<Row>; TABLES_AND_LOG] = Default::default();
+        for ((table, keys), rows) in tables::all().zip(keys).zip(&mut all) {
             for key in keys {
                 rows.extend(self.find(table, key)?);
             }

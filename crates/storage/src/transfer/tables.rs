@@ -143,8 +143,8 @@ const fn table(name: &'static str, columns: &'static [Column], key_len: usize, w
     Table { name, columns, key_len, walk, uniques: &[], space_in: None, user: None, shortened: None }
 }
 
-/// The log. It only grows while a migration is under way, so that what was copied of it stays as it is: rooms let go of
-/// no version meanwhile, and none ends.
+/// The log. It only grows while a migration is under way: rooms let go of no version meanwhile, none ends, and no log is
+/// erased. What was copied of it stays as it is, but for contents that a deletion takes with it, which the journal names.
 pub(super) static CHANGES: Table = table(
     "changes",
     &[
@@ -171,7 +171,7 @@ pub(super) static CHANGES: Table = table(
 );
 
 /// Everything else, of which every row may change: in an order in which each refers only to those before it.
-pub(super) static TABLES: [Table; 25] = [
+pub(super) static TABLES: [Table; 27] = [
     table("generations", &[int("ordinal"), blob("id"), int("started_at")], 1, &[0]),
     table(
         "users",
@@ -183,6 +183,7 @@ pub(super) static TABLES: [Table; 25] = [
             int("created_at"),
             int("confirmed_at"),
             int("disabled_at"),
+            int("deleted_at"),
         ],
         1,
         &[0],
@@ -362,11 +363,22 @@ pub(super) static TABLES: [Table; 25] = [
         uniques: &[&[0, 2]],
         ..table(
             "replicas",
-            &[int("space"), int("id"), text("name"), text("home"), int("floor"), int("added_at")],
+            &[
+                int("space"),
+                int("id"),
+                text("name"),
+                text("home"),
+                int("floor"),
+                int("added_at"),
+                int("acknowledged"),
+                int("given"),
+            ],
             2,
             &[1],
         )
     },
+    table("replica_spaces", &[text("purpose"), text("name"), int("space")], 2, &[0, 1]),
+    table("erased_spaces", &[int("space"), int("owner"), text("purpose"), int("erased_at")], 1, &[0]),
     Table {
         space_in: Some(("replicas", "replica")),
         ..table(
@@ -425,6 +437,21 @@ pub(super) static TABLES: [Table; 25] = [
         ..table("uniques", &[int("space"), text("collection"), blob("value"), int("record")], 3, &[3])
     },
 ];
+
+/// The place of [`CHANGES`] behind those of [`TABLES`], where all tables are numbered.
+pub(super) const LOG: usize = TABLES.len();
+/// How many tables there are with it.
+pub(super) const TABLES_AND_LOG: usize = LOG + 1;
+
+/// All tables, in the order of their places.
+pub(super) fn all() -> impl Iterator<Item = &'static Table> {
+    TABLES.iter().chain([&CHANGES])
+}
+
+/// The table of a place.
+pub(super) fn at(place: usize) -> &'static Table {
+    TABLES.get(place).unwrap_or(&CHANGES)
+}
 
 impl Table {
     /// The names of columns, with `before` before and `between` between them.

@@ -88,8 +88,8 @@ impl Target {
     }
 
     /// Begins, or begins anew: says whose copy this is going to be, and forgets all that may have changed since an
-    /// interrupted one. Of the log it keeps what is there, but for the rooms: between two runs they let go of versions,
-    /// and end.
+    /// interrupted one. Of the log it keeps what is there, but where something may have left it between two runs: rooms let
+    /// go of versions, and end; a deleted record of the wellbeing protocol takes its contents with it.
     pub(super) async fn begin(&mut self, source: &str) -> Result<(), StoreError> {
         let tables = TABLES.iter().map(|table| table.name).collect::<Vec<_>>().join(", ");
         // Whoever remembers a space of an interrupted copy must find it changed.
@@ -99,14 +99,21 @@ impl Target {
              ON CONFLICT (name) DO UPDATE SET value = greatest(facts.value::int8, excluded.value::int8);
              INSERT INTO facts (name, value) VALUES ('migration', 'copying {source}')
              ON CONFLICT (name) DO UPDATE SET value = excluded.value;
-             DELETE FROM changes c USING spaces s WHERE s.id = c.space AND s.purpose = '{}';
+             DELETE FROM changes c USING spaces s WHERE s.id = c.space AND s.purpose IN ('{}', '{}');
              TRUNCATE {tables};
              COMMIT;
              -- What a crash takes of the copy is copied again; the end of it waits for the disk.
              SET synchronous_commit = off",
-            Purpose::Rooms
+            Purpose::Rooms,
+            Purpose::Wellbeing
         ))
         .await
+    }
+
+    /// Forgets the logs of spaces that are gone from the source, other than `spaces`: they were erased.
+    pub(super) async fn forget_erased(&mut self, spaces: &[i64]) -> Result<(), StoreError> {
+        let delete = sqlx::query("DELETE FROM changes WHERE space <> ALL ($1)").bind(spaces);
+        delete.execute(&mut *self.connection).await.map(drop).map_err(failed)
     }
 
     /// What is there of each log: its space and its last change.

@@ -59,6 +59,16 @@ const CHANGES: &str = "
     DELETE FROM cursors WHERE replica = 2 AND token = (SELECT max(token) FROM cursors WHERE replica = 2);
     UPDATE traffic SET last = randomblob(12) WHERE replica = 3;
     DELETE FROM traffic WHERE replica = 1;
+    UPDATE replicas SET acknowledged = acknowledged + 1, given = given + 2 WHERE id = 3;
+    DELETE FROM replica_spaces WHERE name = 'gone';
+    INSERT OR REPLACE INTO replica_spaces VALUES ('wellbeing', 'gone', 1), ('wellbeing', 'd-STEP', 2);
+    UPDATE replica_spaces SET space = space + 1 WHERE name = 'phone';
+    INSERT OR REPLACE INTO erased_spaces VALUES (1000, 1, 'wellbeing', 5);
+    INSERT INTO erased_spaces (owner, purpose, erased_at) VALUES (2, 'wellbeing', 6);
+    UPDATE users SET deleted_at = 5 WHERE name = 'new-STEP';
+    UPDATE changes SET payload = NULL, checksum = 0, digest = zeroblob(16) WHERE space = 1 AND seq IN
+        (SELECT seq FROM changes c WHERE space = 1 AND payload IS NOT NULL
+         AND NOT EXISTS (SELECT 1 FROM records r WHERE r.seq = c.seq) ORDER BY seq LIMIT 2);
     DELETE FROM refs WHERE source = 9;
     INSERT OR IGNORE INTO refs VALUES (9, 1), (9, 2);
     UPDATE refs SET target = target + 100 WHERE source = 9 AND target = 2;

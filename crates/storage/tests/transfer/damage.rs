@@ -6,7 +6,7 @@ use tombolo_testkit::{Note, at, put};
 use crate::rig::{Move, meanwhile};
 
 /// What one value of the copy is changed to, and what the complaint names.
-const DAMAGES: [(&str, &str); 30] = [
+const DAMAGES: [(&str, &str); 34] = [
     ("UPDATE changes SET payload = payload || 'x' WHERE seq = 3", "changes: space 1, seq 3"),
     ("UPDATE changes SET stamp_at = stamp_at + 1 WHERE seq = 9", "changes: space 1, seq 9"),
     ("DELETE FROM changes WHERE seq = 5", "changes: space 1, seq 5"),
@@ -25,6 +25,10 @@ const DAMAGES: [(&str, &str); 30] = [
     ("UPDATE forks SET seq = seq + 1 WHERE generation = 2", "forks: space 1, generation 2"),
     ("UPDATE records SET seq = 1 WHERE id = 7", "records: space 1, id 7"),
     ("UPDATE replicas SET floor = 1 WHERE id = 1", "replicas: space 1, id 1"),
+    ("UPDATE replicas SET given = 1 WHERE id = 2", "replicas: space 1, id 2"),
+    ("UPDATE replica_spaces SET space = 1", "replica_spaces: purpose wellbeing, name phone"),
+    ("DELETE FROM erased_spaces", "erased_spaces: space 99"),
+    ("UPDATE changes SET payload = NULL, checksum = 0, digest = '' WHERE seq = 3", "changes: space 1, seq 3"),
     ("UPDATE cursors SET snapshot = 1 WHERE replica = 2", "cursors: space 1, replica 2"),
     (
         "INSERT INTO traffic VALUES (1, 1, 99, '', '', NULL, NULL, NULL, NULL, NULL)",

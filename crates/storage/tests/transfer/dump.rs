@@ -10,9 +10,9 @@ use tombolo_core::Digest;
 use crate::rig::Move;
 
 /// Tables with their columns, those of the space first where SQLite has none; and where it has it.
-const TABLES: [(&str, &str, &str); 26] = [
+const TABLES: [(&str, &str, &str); 28] = [
     ("generations", "ordinal, id, started_at", ""),
-    ("users", "id, name, email, email_key, created_at, confirmed_at, disabled_at", ""),
+    ("users", "id, name, email, email_key, created_at, confirmed_at, disabled_at, deleted_at", ""),
     ("credentials", "id, user_id, name, purpose, prefix, hash, created_at, last_used_at, expires_at", ""),
     ("refusals", "user_id, device, record, kind, reason, at", ""),
     ("spaces", "id, owner, purpose, number, head_seq, head_time, generation, created_at", ""),
@@ -38,7 +38,9 @@ const TABLES: [(&str, &str, &str); 26] = [
         "",
     ),
     ("records", "space, id, collection, name, rank, seq", ""),
-    ("replicas", "space, id, name, home, floor, added_at", ""),
+    ("replicas", "space, id, name, home, floor, added_at, acknowledged, given", ""),
+    ("replica_spaces", "purpose, name, space", ""),
+    ("erased_spaces", "space, owner, purpose, erased_at", ""),
     ("cursors", "replica, token, parent, alias, polled, complete, snapshot, pages", "replicas p ON p.id = t.replica"),
     (
         "traffic",

@@ -62,6 +62,7 @@ impl Move {
         identities(&sqlite);
         append_under_rules(&*sqlite, "ruled before");
         rooms(&*sqlite);
+        erasing(disk.file().unwrap());
         Some(Self { disk, database, place, sqlite, peers, cursors })
     }
 
@@ -353,6 +354,16 @@ pub(crate) fn rooms(store: &dyn Rooms) {
     let lease = Lease { id: LeaseId::new(1), node: NodeId::new(1), until };
     let opened = wait(store.open_room(room(1).owner, &room(1).code, lease, TestEnv::START)).unwrap();
     assert_eq!(opened.unwrap().document.unwrap().text, "งาน 4");
+}
+
+/// What only protocols have that erase: a device that is bound to its log, and a log that is gone.
+fn erasing(file: &Path) {
+    let connection = rusqlite::Connection::open(file).unwrap();
+    connection.busy_timeout(std::time::Duration::from_secs(5)).unwrap();
+    let sql = "INSERT INTO replica_spaces VALUES ('wellbeing', 'phone', 98);
+        INSERT INTO erased_spaces VALUES (99, 1, 'wellbeing', 5);
+        UPDATE replicas SET acknowledged = id, given = id + 1 WHERE id < 5";
+    connection.execute_batch(sql).unwrap();
 }
 
 /// What a migration leaves in the schema.

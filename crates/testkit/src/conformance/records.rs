@@ -1,7 +1,7 @@
 //! What becomes of writes: tombstones, homes, names that only one may have, references, refusals, instants.
 
 use tombolo_core::{Op, Origin, Verdict};
-use tombolo_storage::{Action, Answer, Refused, Write};
+use tombolo_storage::{Action, Answer, NamedBase, Refused, Write};
 
 use super::{log_len, peers};
 use crate::{FOLDER, INBOX, LABEL, NOTE, Note, Peer, Place, Told, at, delete, folder, home, key, label, put};
@@ -115,6 +115,7 @@ pub fn references_are_attached(place: &Place) {
         action: Action::Attach { target, kind: "note_label" },
         written_at: at(5),
         is_home: false,
+        base: NamedBase::Unsaid,
     };
     let reply = b.sync(place, vec![attach(key(NOTE, "n"), key(LABEL, "red"))]);
     assert_eq!(reply.verdict(), Verdict::Applied);

@@ -36,7 +36,7 @@ fn code(text: &str) -> RoomCode {
 }
 
 /// A room of its own: everything that tells it apart follows from `number`.
-fn a_room(owner: UserId, number: u8, text: &str) -> Room {
+pub(crate) fn a_room(owner: UserId, number: u8, text: &str) -> Room {
     Room {
         owner,
         number: SpaceNumber::new(i64::MAX - i64::from(number)),
@@ -61,13 +61,13 @@ pub async fn make_room(store: &dyn Store, user: &str, text: &str) -> Room {
 }
 
 /// Makes a room.
-async fn made(store: &dyn Store, room: Room) -> Room {
+pub(crate) async fn made(store: &dyn Store, room: Room) -> Room {
     assert_eq!(add(store, &room).await, RoomAdded::New, "{}", room.code);
     room
 }
 
 /// What `node` holds under the number `id` until so many seconds after the beginning.
-fn lease(id: i64, node: i64, secs: u64) -> Lease {
+pub(crate) fn lease(id: i64, node: i64, secs: u64) -> Lease {
     Lease { id: LeaseId::new(id), node: NodeId::new(node), until: later(secs) }
 }
 
@@ -80,11 +80,11 @@ fn document(room: &Room, text: &str, secs: u64) -> DocumentPut {
     DocumentPut { space: room.space(), text: text.to_owned(), after: None, kept: ALL, now: later(secs) }
 }
 
-async fn put(store: &dyn Store, room: &Room, text: &str, secs: u64) -> DocumentStored {
+pub(crate) async fn put(store: &dyn Store, room: &Room, text: &str, secs: u64) -> DocumentStored {
     store.put_document(document(room, text, secs)).await.unwrap()
 }
 
-async fn newest(store: &dyn Store, room: &Room) -> Option<Document> {
+pub(crate) async fn newest(store: &dyn Store, room: &Room) -> Option<Document> {
     store.document(room.space(), None).await.unwrap()
 }
 
@@ -98,12 +98,12 @@ async fn numbers(store: &dyn Store, room: &Room) -> Vec<u64> {
     store.versions(room.space()).await.unwrap().iter().map(|version| version.version.get()).collect()
 }
 
-async fn open(store: &dyn Store, room: &Room, lease: Lease, secs: u64) -> Option<OpenedRoom> {
+pub(crate) async fn open(store: &dyn Store, room: &Room, lease: Lease, secs: u64) -> Option<OpenedRoom> {
     store.open_room(room.owner, &room.code, lease, later(secs)).await.unwrap()
 }
 
 /// The room, and who has it open.
-async fn find(store: &dyn Store, room: &Room) -> Option<(Room, Vec<NodeId>)> {
+pub(crate) async fn find(store: &dyn Store, room: &Room) -> Option<(Room, Vec<NodeId>)> {
     store.room(room.owner, &room.code).await.unwrap()
 }
 

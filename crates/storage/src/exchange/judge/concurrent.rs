@@ -1,43 +1,46 @@
 //! A write that met another's: the contents and the past are read, and merged.
 
-use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::Arc;
 
 use tombolo_core::merge::{self, Base, Content, Entry, Scheme, State, Trace};
-use tombolo_core::{Digest, Op, Origin, ServerTime, Verdict, limits};
+use tombolo_core::{CollectionName, Digest, Fields, Op, Origin, Policy, Seq, ServerTime, Verdict, limits};
 
 use super::super::land::Land;
-use super::{Arrival, Judge, Outcome};
+use super::clerk::{Arrival, Clerk, Outcome, Ruled};
 use crate::StoreError;
 use crate::ledger::Change;
 
-impl Judge<'_> {
+/// Bytes of contents that are read to tell which write set a field, beside the last one: more than any record has that
+/// is edited by hand. Above it the head's stamp stands for all, as above [`limits::TRACE_MAX`].
+const TRACE_BYTES_MAX: usize = 16 << 20;
+
+impl Clerk<'_> {
     /// Another wrote meanwhile: field by field against the base.
     pub(super) fn merge(
         &mut self,
         arrival: &Arrival,
         base: Base,
         commit_time: ServerTime,
-    ) -> Result<Verdict, StoreError> {
+    ) -> Result<Ruled, StoreError> {
         let policy = self.land.policy;
         let collection = arrival.key.collection;
         let head = arrival.record.as_ref().map(|record| record.head.clone()).ok_or_else(Land::no_head)?;
         let stamp = self.stamp(&arrival.incoming, Some(base.at), commit_time);
         let base_change = self.land.ledger.change(base.seq)?;
-        let base_payload = self.land.content(base.seq)?.unwrap_or_default();
-        let head_payload = self.land.content(head.seq)?.unwrap_or_default();
-        let (past, complete) = self.past(&head, &base_change)?;
-        let split = |payload: &'_ [u8]| -> Result<_, StoreError> {
-            if payload.is_empty() {
-                return Ok(Vec::new());
-            }
-            let fields = policy.split(collection, payload).map_err(Land::unreadable)?;
-            Ok(fields.into_iter().map(|(name, value)| (name, Cow::Owned(value.into_owned()))).collect())
-        };
+        let mut contents = HashMap::new();
+        let base_payload = self.content(&mut contents, base.seq)?;
+        let head_payload = self.content(&mut contents, head.seq)?;
+        let (past, complete) = self.past(&head, &base_change, &mut contents)?;
+        let content = |seq: Seq| contents.get(&seq).map_or(&[][..], |content| content.as_slice());
+        let split = |payload| -> Result<Fields<'_>, StoreError> { fields(policy, collection, payload) };
         let mut entries = Vec::with_capacity(past.len());
-        for write in &past {
-            let base = write.base.as_deref().map(split).transpose()?;
-            let fields = split(write.payload.as_deref().unwrap_or_default())?;
-            entries.push(Entry { stamp: write.change.state.stamp.clone(), op: write.change.state.op, fields, base });
+        for change in past {
+            let base = change.base.map(content).filter(|base| !base.is_empty()).map(split).transpose()?;
+            let State { seq, op, stamp, .. } = change.state;
+            // What lies under a deletion is not its writer's.
+            let fields = if op == Op::Put { split(content(seq))? } else { Vec::new() };
+            entries.push(Entry { stamp, op, fields, base });
         }
         let trace = Trace { entries, head: head.stamp.clone(), complete };
         let before = match &arrival.unconfirmed {
@@ -50,8 +53,8 @@ impl Judge<'_> {
         let theirs = Content { deleted: head.op == Op::Delete, fields: split(&head_payload)? };
         let ours = Content { deleted: arrival.incoming.op == Op::Delete, fields: split(&arrival.payload)? };
         let scheme = Scheme { policy, collection };
-        if let Some((deleted, payload)) = before {
-            was = merge::probable_base(scheme, was, &Content { deleted, fields: split(&payload)? }, &ours);
+        if let Some((deleted, payload)) = &before {
+            was = merge::probable_base(scheme, was, &Content { deleted: *deleted, fields: split(payload)? }, &ours);
         }
         let merged = merge::merge(scheme, &was, &theirs, &ours, &stamp, &trace)
             .ok_or_else(|| StoreError::Internal("a policy cannot join what it split".to_owned()))?;
@@ -68,21 +71,26 @@ impl Judge<'_> {
             // Content that the head has already comes from a device that was sent it, and was not yet heard to have it:
             // its instant is no edit's.
             if is_incoming && !(is_head && op == Op::Put) {
-                return self.apply(arrival, Some(base.seq), &stamp);
+                return self.apply(arrival, Some(base.seq), &stamp, commit_time);
             }
             if is_head {
-                self.note(arrival, None)?;
-                return Ok(Verdict::Unchanged);
+                return Ok(Self::nothing(arrival, Verdict::Unchanged));
             }
         }
         let verdict = if merged.lost { Verdict::Superseded } else { Verdict::Merged };
         let payload = (!merged.payload.is_empty()).then_some(merged.payload);
         let outcome = Outcome { op, payload, stamp_at: head.stamp.at.max(stamp.at) };
-        self.settle(arrival, Some(base.seq), &stamp, verdict, outcome)
+        self.settle(arrival, (Some(base.seq), verdict), &stamp, outcome, commit_time)
     }
 
-    /// What replicas wrote to the record since the base, with contents, newest first; and whether that is all.
-    fn past(&mut self, head: &State, base: &Change) -> Result<(Vec<PastWrite>, bool), StoreError> {
+    /// What replicas wrote to the record since the base, newest first, with the contents of it and of what it was written
+    /// on; and whether that is all.
+    fn past(
+        &mut self,
+        head: &State,
+        base: &Change,
+        contents: &mut Contents,
+    ) -> Result<(Vec<Change>, bool), StoreError> {
         // What the head says may have been written before a base that lost: then the past goes back to that one's base.
         let floor = if base.is_effective() { Some(base.state.seq) } else { base.base };
         let mut past = Vec::new();
@@ -92,21 +100,38 @@ impl Judge<'_> {
             let change = self.land.ledger.change(seq)?;
             next = change.prev;
             if change.origin == Origin::Replica {
-                let payload = self.land.ledger.payload(seq)?;
-                let base = match change.base {
-                    Some(base) => self.land.content(base)?,
-                    None => None,
-                };
-                past.push(PastWrite { change, payload, base });
+                if contents.values().map(|content| content.len()).sum::<usize>() > TRACE_BYTES_MAX {
+                    return Ok((past, false));
+                }
+                if change.state.op == Op::Put {
+                    self.content(contents, seq)?;
+                }
+                if let Some(base) = change.base {
+                    self.content(contents, base)?;
+                }
+                past.push(change);
             }
         }
         Ok((past, false))
     }
+
+    /// Reads what a state says, or what lies under it, if it was not read yet.
+    fn content(&mut self, contents: &mut Contents, seq: Seq) -> Result<Arc<Vec<u8>>, StoreError> {
+        if let Some(content) = contents.get(&seq) {
+            return Ok(Arc::clone(content));
+        }
+        let content = Arc::new(self.land.content(seq)?.unwrap_or_default());
+        contents.insert(seq, Arc::clone(&content));
+        Ok(content)
+    }
 }
 
-/// A write of the past with its contents.
-struct PastWrite {
-    change: Change,
-    payload: Option<Vec<u8>>,
-    base: Option<Vec<u8>>,
+/// What states say, each read once: what one was written on is mostly another.
+type Contents = HashMap<Seq, Arc<Vec<u8>>>;
+
+fn fields<'p>(policy: &dyn Policy, collection: CollectionName, payload: &'p [u8]) -> Result<Fields<'p>, StoreError> {
+    match payload {
+        [] => Ok(Vec::new()),
+        _ => policy.split(collection, payload).map_err(Land::unreadable),
+    }
 }
