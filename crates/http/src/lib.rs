@@ -49,6 +49,7 @@ pub use protocols::simple_sync::{
 };
 pub use protocols::td::{APPROVE_PATH, invitation_letter};
 pub use protocols::tickit::TickitPolicy;
+pub use protocols::wellbeing::WellbeingPolicy;
 pub use router::{router, routes};
 pub use takeover::{Afterwards, Takeover};
 
@@ -107,6 +108,8 @@ pub struct Options {
     pub rooms: bool,
     /// Whose rooms everybody reaches without a key; `None` where it takes one.
     pub rooms_open_to: Option<UserId>,
+    /// Whether wellbeing is served.
+    pub wellbeing: bool,
     /// Where devices reach the server, if its owner said so.
     pub public_url: Option<String>,
     /// A path that a proxy passes on in front of every route, such as `/sync`; without one, `/tickit` alone is taken.
@@ -128,6 +131,7 @@ impl Default for Options {
             jwt_secret: None,
             rooms: true,
             rooms_open_to: None,
+            wellbeing: true,
             public_url: None,
             path_prefix: None,
             trusted_proxies: Vec::new(),

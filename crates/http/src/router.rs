@@ -62,8 +62,12 @@ pub fn routes(app: &Arc<App>) -> Router<Arc<App>> {
         routes = routes.merge(protocols::simple_sync::routes(app).layer(inner.clone()).layer(own_shape));
     }
     if app.options.rooms {
-        routes =
-            routes.merge(protocols::rooms::routes(app).layer(inner).layer(from_fn(protocols::rooms::in_own_shape)));
+        let own_shape = from_fn(protocols::rooms::in_own_shape);
+        routes = routes.merge(protocols::rooms::routes(app).layer(inner.clone()).layer(own_shape));
+    }
+    if app.options.wellbeing {
+        let own_shape = from_fn(protocols::wellbeing::in_own_shape);
+        routes = routes.merge(protocols::wellbeing::routes(app).layer(inner).layer(own_shape));
     }
     routes
 }

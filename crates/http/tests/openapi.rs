@@ -57,7 +57,9 @@ fn settings() -> Vec<Options> {
         let open = Options { rooms_open_to: Some(UserId::new(1)), ..options.clone() };
         [options.clone(), open, Options { rooms: false, ..options.clone() }]
     };
-    both.map(switched).as_flattened().as_flattened().iter().flat_map(of_rooms).collect()
+    let of_wellbeing = |options: Options| both.map(|wellbeing| Options { wellbeing, ..options.clone() });
+    let of_all = both.map(switched);
+    of_all.as_flattened().as_flattened().iter().flat_map(of_rooms).flat_map(of_wellbeing).collect()
 }
 
 #[test]

@@ -59,6 +59,7 @@ pub fn openapi(options: &Options) -> Value {
         options.td.then_some(&protocols::td::OPENAPI),
         options.simple_sync.then_some(&protocols::simple_sync::OPENAPI),
         options.rooms.then(|| protocols::rooms::part(options)),
+        options.wellbeing.then_some(&protocols::wellbeing::OPENAPI),
     ];
     let (mut paths, mut schemas, mut keys, mut tags) = (Map::new(), Map::new(), Map::new(), Vec::new());
     for part in parts.into_iter().flatten() {

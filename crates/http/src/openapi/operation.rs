@@ -67,6 +67,8 @@ pub(crate) enum Content {
     Json(Schema),
     /// `application/problem+json`.
     Problem,
+    /// Likewise, with members of its own, as described under this name.
+    ProblemOf(&'static str),
     Page,
     Plain,
     /// Server-sent events.
@@ -140,6 +142,7 @@ impl Answer {
             Content::Nothing => return json!({ "description": self.meaning }),
             Content::Json(schema) => ("application/json", schema),
             Content::Problem => ("application/problem+json", Schema::Named("Problem")),
+            Content::ProblemOf(name) => ("application/problem+json", Schema::Named(name)),
             Content::Page => ("text/html", Schema::Text),
             Content::Plain => ("text/plain", Schema::Text),
             Content::Events => ("text/event-stream", Schema::Text),

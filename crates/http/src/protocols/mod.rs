@@ -4,3 +4,4 @@ pub(crate) mod rooms;
 pub(crate) mod simple_sync;
 pub(crate) mod td;
 pub(crate) mod tickit;
+pub(crate) mod wellbeing;

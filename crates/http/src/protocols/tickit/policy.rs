@@ -83,8 +83,9 @@ impl Policy for TickitPolicy {
                     ("due", due),
                     ("created", created),
                 ];
-                let mut fields: Fields<'a> = plain.map(|(name, value)| (name, Cow::Borrowed(value))).to_vec();
-                fields.push(("completion", Cow::Owned(completion)));
+                let mut fields: Fields<'a> =
+                    plain.map(|(name, value)| (Cow::Borrowed(name), Cow::Borrowed(value))).to_vec();
+                fields.push((Cow::Borrowed("completion"), Cow::Owned(completion)));
                 return Ok(fields);
             }
             LIST => &["name", "description", "icon", "color", "inbox", "order", "created"],
@@ -94,11 +95,11 @@ impl Policy for TickitPolicy {
             LIST => normal::read(normal::LIST, payload).ok_or_else(bad)?.to_vec(),
             _ => normal::read(normal::TAG, payload).ok_or_else(bad)?.to_vec(),
         };
-        Ok(names.iter().copied().zip(values.into_iter().map(Cow::Borrowed)).collect())
+        Ok(names.iter().copied().map(Cow::Borrowed).zip(values.into_iter().map(Cow::Borrowed)).collect())
     }
 
     fn join(&self, collection: CollectionName, fields: &Fields<'_>) -> Option<Vec<u8>> {
-        let field = |name: &str| fields.iter().find(|(field, _)| *field == name).map(|(_, value)| value.as_ref());
+        let field = |name: &str| fields.iter().find(|(field, _)| field == name).map(|(_, value)| value.as_ref());
         Some(match collection {
             TASK => {
                 let completion = field("completion")?;
@@ -135,7 +136,7 @@ impl Policy for TickitPolicy {
         })
     }
 
-    fn same(&self, _: CollectionName, field: &'static str, left: &[u8], right: &[u8]) -> bool {
+    fn same(&self, _: CollectionName, field: &str, left: &[u8], right: &[u8]) -> bool {
         match field {
             // A field that is missing on one side differs: there was nothing yet.
             _ if left.is_empty() || right.is_empty() => left.is_empty() == right.is_empty(),
@@ -146,14 +147,7 @@ impl Policy for TickitPolicy {
         }
     }
 
-    fn merge_set(
-        &self,
-        _: CollectionName,
-        field: &'static str,
-        base: &[u8],
-        left: &[u8],
-        right: &[u8],
-    ) -> Option<Vec<u8>> {
+    fn merge_set(&self, _: CollectionName, field: &str, base: &[u8], left: &[u8], right: &[u8]) -> Option<Vec<u8>> {
         if field != "tags" {
             return None;
         }

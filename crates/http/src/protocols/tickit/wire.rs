@@ -7,7 +7,7 @@ use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use tombolo_core::{CollectionName, Instant, RecordKey, RecordName};
-use tombolo_service::{Action, Refused, Write};
+use tombolo_service::{Action, NamedBase, Refused, Write};
 use uuid::Uuid;
 
 use super::policy::{LIST, TAG, TASK};
@@ -156,7 +156,13 @@ fn task(wire: &RecordWire<'_>) -> Result<Write, Reason> {
             &instant_json(instant("created_at", wire.created_at)?),
         ],
     );
-    Ok(Write { key, action: put(payload)?, written_at: instant("updated_at", wire.updated_at)?, is_home: false })
+    Ok(Write {
+        key,
+        action: put(payload)?,
+        written_at: instant("updated_at", wire.updated_at)?,
+        is_home: false,
+        base: NamedBase::Unsaid,
+    })
 }
 
 fn list(wire: &RecordWire<'_>) -> Result<Write, Reason> {
@@ -186,6 +192,7 @@ fn list(wire: &RecordWire<'_>) -> Result<Write, Reason> {
         action: put(payload)?,
         written_at: instant("updated_at", wire.updated_at)?,
         is_home: is_inbox == b"true",
+        base: NamedBase::Unsaid,
     })
 }
 
@@ -194,13 +201,13 @@ fn tag(wire: &RecordWire<'_>) -> Result<Write, Reason> {
     let updated_at = wire.updated_at.map_or(Ok(created_at), |_| instant("updated_at", wire.updated_at))?;
     let values = [&*string("name", wire.name)?, &*string("color", wire.color)?, &*instant_json(created_at)];
     let action = put(normal::write(normal::TAG, values))?;
-    Ok(Write { key: key(TAG, "id", wire.id)?, action, written_at: updated_at, is_home: false })
+    Ok(Write { key: key(TAG, "id", wire.id)?, action, written_at: updated_at, is_home: false, base: NamedBase::Unsaid })
 }
 
 fn task_tag(wire: &RecordWire<'_>) -> Result<Write, Reason> {
     let action = Action::Attach { target: key(TAG, "tag_id", wire.tag_id)?, kind: "task_tag" };
     let written_at = instant("created_at", wire.created_at)?;
-    Ok(Write { key: key(TASK, "task_id", wire.task_id)?, action, written_at, is_home: false })
+    Ok(Write { key: key(TASK, "task_id", wire.task_id)?, action, written_at, is_home: false, base: NamedBase::Unsaid })
 }
 
 fn deleted(wire: &RecordWire<'_>) -> Result<Write, Reason> {
@@ -215,7 +222,13 @@ fn deleted(wire: &RecordWire<'_>) -> Result<Write, Reason> {
         _ => return Err("record_type is none of task, list and tag".to_owned()),
     };
     let written_at = instant("deleted_at", wire.deleted_at)?;
-    Ok(Write { key: key(collection, "id", wire.id)?, action: Action::Delete, written_at, is_home: false })
+    Ok(Write {
+        key: key(collection, "id", wire.id)?,
+        action: Action::Delete,
+        written_at,
+        is_home: false,
+        base: NamedBase::Unsaid,
+    })
 }
 
 fn required<'a>(name: &str, value: Option<&'a RawValue>) -> Result<&'a RawValue, Reason> {
