@@ -45,7 +45,7 @@ pub(crate) enum Command {
     Serve(ServeArgs),
     /// Makes, lists and revokes the tokens that let devices in
     Token(TokenArgs),
-    /// Adds, lists and disables users
+    /// Adds, lists, disables and deletes users
     User {
         #[command(subcommand)]
         command: UserCommand,
@@ -144,7 +144,7 @@ pub(crate) struct TokenArgs {
     /// Whose it is [default: owner]
     #[arg(long)]
     pub(crate) user: Option<String>,
-    /// Makes a token that opens this protocol: tickit, td, simple-sync or rooms [default: tickit]; without --name it gets one
+    /// Makes a token that opens this protocol: tickit, td, simple-sync, rooms or wellbeing [default: tickit]; without --name it gets one
     #[arg(long = "for", value_name = "PROTOCOL")]
     pub(crate) purpose: Option<String>,
     /// Days until it ends [default: 365 for td, else it does not end]
@@ -177,6 +177,16 @@ pub(crate) enum UserCommand {
     Disable {
         /// The user's name
         name: String,
+    },
+    /// Deletes a user, with all that is theirs alone; what they shared with others stays
+    ///
+    /// The last owner of a project is not deleted. It cannot be undone.
+    Delete {
+        /// The user's name
+        name: String,
+        /// Does not ask
+        #[arg(long)]
+        yes: bool,
     },
 }
 

@@ -178,6 +178,82 @@ fn who_never_signed_in_is_pending() {
 }
 
 #[test]
+fn a_user_is_deleted_with_all_that_is_theirs() {
+    let folder = Folder::new();
+    folder.ok(&["user", "add", "ann", "--email", "ann@example.org"]);
+    folder.ok(&["user", "add", "bob", "--email", "bob@example.org"]);
+    for (name, user) in [("laptop", "ann"), ("phone", "ann"), ("laptop", "bob")] {
+        folder.ok(&["token", "--name", name, "--user", user]);
+    }
+    folder.sql(
+        "INSERT INTO projects VALUES (171, 'td', 'App', '', 'app', 1, 5, 5, NULL);
+         INSERT INTO memberships VALUES (171, 1, 'owner', NULL, 5);
+         INSERT INTO spaces (owner, purpose, head_seq, created_at) VALUES (1, 'tickit', 1, 5), (2, 'tickit', 1, 5);
+         INSERT INTO changes SELECT id, 1, 1, NULL, NULL, 5, x'000000000000000000000000', 5, 5, 1, NULL, 0, 0, 0,
+             zeroblob(16), 0, CAST('mark-of-' || owner AS BLOB) FROM spaces",
+    );
+    assert!(folder.refused(&["user", "delete", "cleo", "--yes"]).contains("no user cleo"));
+    assert!(folder.refused(&["user", "delete", ".root", "--yes"]).contains("begins with a dot"));
+    assert!(folder.refused(&["user", "delete", "ann"]).contains("the only owner"), "nothing is asked before");
+    let owns = folder.refused(&["user", "delete", "ann", "--yes"]);
+    assert!(owns.contains("the only owner of: App;") && owns.contains("tombolo project delete"), "{owns}");
+    assert!(!owns.contains("stays") && !owns.contains("erases"), "nothing is shown that does not come: {owns}");
+    assert_eq!(folder.json(&["user", "list"]).as_array().unwrap().len(), 2);
+
+    folder.sql(
+        "INSERT INTO projects SELECT 172, 'td', 'Old', '', 'old', 1, 5, 5, 1000000 * unixepoch();
+         INSERT INTO projects SELECT 173, 'td', 'Both', '', 'both', 1, 5, 5, 1000000 * unixepoch();
+         INSERT INTO projects VALUES (174, 'td', 'Ancient', '', 'ancient', 1, 5, 5, 6);
+         INSERT INTO memberships VALUES (172, 1, 'owner', NULL, 5), (173, 1, 'owner', NULL, 5),
+             (173, 2, 'owner', NULL, 5), (174, 1, 'owner', NULL, 5)",
+    );
+    folder.sql("INSERT INTO memberships VALUES (171, 2, 'owner', NULL, 5)");
+    let unsure = folder.refused(&["user", "delete", "ann"]);
+    assert!(unsure.contains("tombolo user delete ann --yes"), "{unsure}");
+    assert!(folder.refused(&["user", "delete", "ann", "--json"]).contains("--yes"), "nobody reads a question");
+    let output = folder.run(&["user", "delete", "ann", "--yes"]);
+    assert!(output.status.success());
+    let (said, shown) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert!(said.contains("Deleted the user ann") && said.contains("Backups"), "{said}");
+    assert!(!said.contains("hold copies"), "{said}");
+    assert!(shown.contains("2 tokens") && shown.contains("tasks of Tickit, with the history: 1 change\n"), "{shown}");
+    assert!(shown.contains("unless somebody else owns them too: Old, Both\n"), "{shown}");
+    assert!(said.contains("could have been brought back went too: Old\n"), "{said}");
+    assert!(said.contains("The name is free.\n"), "{said}");
+    assert!(shown.contains("projects that others own stays: App"), "{shown}");
+    let file = String::from_utf8_lossy(&std::fs::read(folder.0.join("tombolo.db")).unwrap()).into_owned();
+    assert!(!file.contains("mark-of-1") && !file.contains("ann@example.org") && file.contains("mark-of-2"));
+    let (users, tokens) = (folder.json(&["user", "list"]), folder.json(&["token", "--list"]));
+    assert_eq!((users.as_array().unwrap().len(), &users[0]["name"]), (1, &"bob".into()));
+    assert_eq!((tokens.as_array().unwrap().len(), &tokens[0]["user"]), (1, &"bob".into()));
+    folder.ok(&["user", "add", "ann", "--email", "ann@example.org"]);
+    let deleted = folder.json(&["user", "delete", "ann", "--yes"]);
+    let expected = serde_json::json!({
+        "name": "ann", "deleted": true, "tokens": 0, "changes": 0, "rooms": 0, "swept": true
+    });
+    assert_eq!(deleted, expected);
+}
+
+/// What somebody wrote to simple-sync stays, and nobody else is taken for them there.
+#[test]
+fn nobody_is_known_in_simple_sync_as_one_who_was_deleted() {
+    let folder = Folder::new();
+    folder.ok(&["user", "add", "ann"]);
+    folder.ok(&["token", "--for", "simple-sync", "--user", "ann"]);
+    let output = folder.run(&["user", "delete", "ann", "--yes"]);
+    assert!(output.status.success());
+    assert!(String::from_utf8(output.stderr).unwrap().contains("simple-sync stays"));
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.contains("free, except in simple-sync, where what they wrote stays under it."), "{said}");
+    folder.ok(&["user", "add", "ann"]);
+    let complaint = folder.refused(&["token", "--for", "simple-sync", "--user", "ann"]);
+    assert!(complaint.contains("ann, who was deleted"), "{complaint}");
+    folder.ok(&["token", "--for", "td", "--user", "ann"]);
+    let said = folder.ok(&["user", "delete", "ann", "--yes"]);
+    assert!(said.contains("free, except in simple-sync"), "it still is the one's who was deleted before: {said}");
+}
+
+#[test]
 fn projects_are_listed_deleted_and_restored() {
     let folder = Folder::new();
     folder.ok(&["user", "add", "ann"]);

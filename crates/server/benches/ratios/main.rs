@@ -9,6 +9,7 @@
 //! cargo bench -p tombolo -- --only td       # pushes and pulls of td's events
 //! cargo bench -p tombolo -- --only simple_sync # pushes into a long history
 //! cargo bench -p tombolo -- --only rooms    # what is passed on in rooms
+//! cargo bench -p tombolo -- --only wellbeing # first syncs of wellbeing apps
 //! ```
 //!
 //! The floors are a bare axum server with a bare group-committing SQLite writer, which writes the same rows and indexes
@@ -32,6 +33,7 @@ mod rooms;
 mod simple_sync;
 mod table;
 mod td;
+mod wellbeing;
 
 use std::time::Duration;
 
@@ -78,6 +80,9 @@ fn main() {
     }
     if only.is_none_or(|only| only == "rooms") {
         rooms::run(&mut table, scale);
+    }
+    if only.is_none_or(|only| only == "wellbeing") {
+        wellbeing::run(&mut table, scale);
     }
     if only.is_none_or(|only| only == "postgres") {
         postgres::run(&mut table, scale);

@@ -32,14 +32,7 @@ impl Served {
     /// The real binary, with a user and a token for each client: what they push is not news to each other.
     pub(crate) fn tombolo(clients: usize) -> Self {
         let folder = fresh_folder();
-        let mut tokens = Vec::new();
-        for n in 0..clients {
-            let user = format!("user{n}");
-            tombolo(&folder, &["user", "add", &user]);
-            let made = tombolo(&folder, &["token", "--name", "bench", "--user", &user, "--json"]);
-            let made: serde_json::Value = serde_json::from_str(&made).unwrap();
-            tokens.push(made["token"].as_str().unwrap().to_owned());
-        }
+        let tokens = tokens(&folder, "tickit", clients);
         let (child, address, started_in) = start(&mut serve(&folder));
         Self { child, folder, address, tokens, started_in }
     }
@@ -47,18 +40,19 @@ impl Served {
     /// The real binary, with a user and a key of td for each client.
     pub(crate) fn tombolo_td(clients: usize) -> Self {
         let folder = fresh_folder();
-        let tokens = (0..clients).map(|n| {
-            let user = format!("user{n}");
-            tombolo(&folder, &["user", "add", &user]);
-            let made = tombolo(&folder, &["token", "--for", "td", "--name", "bench", "--user", &user, "--json"]);
-            let made: serde_json::Value = serde_json::from_str(&made).unwrap();
-            made["token"].as_str().unwrap().to_owned()
-        });
-        let tokens = tokens.collect();
+        let tokens = tokens(&folder, "td", clients);
         // As many requests as it can take.
         let mut command = serve(&folder);
         command.args(["--set", "rate_limit.push=0", "--set", "rate_limit.pull=0", "--set", "rate_limit.other=0"]);
         let (child, address, started_in) = start(&mut command);
+        Self { child, folder, address, tokens, started_in }
+    }
+
+    /// The real binary, with a user and a key for wellbeing for each client.
+    pub(crate) fn tombolo_wellbeing(clients: usize) -> Self {
+        let folder = fresh_folder();
+        let tokens = tokens(&folder, "wellbeing", clients);
+        let (child, address, started_in) = start(&mut serve(&folder));
         Self { child, folder, address, tokens, started_in }
     }
 
@@ -142,6 +136,11 @@ impl Served {
         Duration::from_millis(ticks * 10)
     }
 
+    /// Its folder, which goes with it.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     #[expect(clippy::unused_self, reason = "the size of the binary that it runs")]
     pub(crate) fn binary_bytes(&self) -> u64 {
         std::fs::metadata(BINARY).unwrap().len()
@@ -170,6 +169,18 @@ fn serve(folder: &Path) -> Command {
     let mut command = Command::new(BINARY);
     command.args(["serve", "--listen", "127.0.0.1:0", "--set", "log.level=warn", "--data"]).arg(folder);
     command
+}
+
+/// A user for each client, and a token that opens `purpose` to him.
+fn tokens(folder: &Path, purpose: &str, clients: usize) -> Vec<String> {
+    let token = |n| {
+        let user = format!("user{n}");
+        tombolo(folder, &["user", "add", &user]);
+        let made = tombolo(folder, &["token", "--for", purpose, "--name", "bench", "--user", &user, "--json"]);
+        let made: serde_json::Value = serde_json::from_str(&made).unwrap();
+        made["token"].as_str().unwrap().to_owned()
+    };
+    (0..clients).map(token).collect()
 }
 
 fn tombolo(folder: &Path, arguments: &[&str]) -> String {

@@ -100,14 +100,29 @@ impl Table {
         self.line(what, &show, &format!("{floor:.0}/s"), &format!("{:.2}", per_second / floor), goal);
     }
 
-    /// Pushes of events beside the bare writer.
+    /// Pushes of td's events beside the bare writer.
     pub(crate) fn events(&mut self, pushes: Pushes, bare: &Measured, ours: &Measured) {
+        self.batches("td push", "events", pushes, bare, ours);
+    }
+
+    /// Uploads of wellbeing's entries beside the bare writer.
+    pub(crate) fn uploads(&mut self, pushes: Pushes, bare: &Measured, ours: &Measured) {
+        self.batches("wellbeing upload", "entries", pushes, bare, ours);
+    }
+
+    /// What the client library takes, beside bare inserts.
+    pub(crate) fn library(&mut self, what: &str, took: Duration, floor: Duration) {
+        let ratio = floor.as_secs_f64() / took.as_secs_f64();
+        self.line(what, &ms(took), &ms(floor), &format!("{ratio:.2}"), "");
+    }
+
+    fn batches(&mut self, kind: &str, parts: &str, pushes: Pushes, bare: &Measured, ours: &Measured) {
         let Pushes { changes, clients, .. } = pushes;
-        let what = format!("td push of {changes}, {clients} client{}", if clients == 1 { "" } else { "s" });
+        let what = format!("{kind} of {changes}, {clients} client{}", if clients == 1 { "" } else { "s" });
         let show = |m: &Measured| {
-            let events = m.per_second * changes as f64;
+            let each = m.per_second * changes as f64;
             format!(
-                "{:.0}/s ({events:.0} events/s), p50 {}, p99 {}, cpu {}",
+                "{:.1}/s ({each:.0} {parts}/s), p50 {}, p99 {}, cpu {}",
                 m.per_second,
                 ms(m.p50),
                 ms(m.p99),

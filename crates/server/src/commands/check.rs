@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use anyhow::bail;
 use serde::Serialize;
 use tombolo_core::Purpose;
-use tombolo_http::{TickitPolicy, is_simple_sync_ruling};
+use tombolo_http::{TickitPolicy, WellbeingPolicy, is_simple_sync_ruling};
 use tombolo_storage::{Progress, Reading};
 
 use super::{Answers, Desk, explain};
@@ -51,6 +51,7 @@ fn readings() -> Vec<Reading> {
         Reading::of_records(Purpose::Tickit, Arc::new(TickitPolicy)),
         Reading::of_rules(Purpose::SimpleSync, is_simple_sync_ruling),
         Reading::of_versions(Purpose::Rooms),
+        Reading::of_records(Purpose::Wellbeing, Arc::new(WellbeingPolicy)),
     ]
 }
 

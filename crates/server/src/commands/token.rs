@@ -8,7 +8,7 @@ use tombolo_core::{Env as _, Name, Purpose, ServerTime, limits};
 use tombolo_service::{Made, NewToken, ROOT};
 use tombolo_storage::{Credential, User};
 
-use super::user::{refuse_reserved, whose};
+use super::user::{of_deleted, refuse_reserved, whose};
 use super::{Answers, Desk, OWNER, THIS_MACHINE, explain, parse_name, quoted, server_url, show};
 use crate::cli::TokenArgs;
 use crate::env::SystemEnv;
@@ -75,8 +75,12 @@ async fn make(desk: &Desk<'_>, wanted: Wanted, how: Answers) -> anyhow::Result<(
             user_flag(&user)
         );
     };
-    if purpose == Purpose::Rooms && !desk.config.protocols.rooms {
+    let protocols = desk.config.protocols;
+    if purpose == Purpose::Rooms && !protocols.rooms {
         output::remark("rooms are switched off (protocols.rooms): this opens nothing until they are on");
+    }
+    if purpose == Purpose::Wellbeing && !protocols.wellbeing {
+        output::remark("wellbeing is switched off (protocols.wellbeing): this opens nothing until it is on");
     }
     let token = token.secret().reveal();
     let url = server_url(desk.config, desk.config.listen.first());
@@ -106,6 +110,7 @@ async fn make(desk: &Desk<'_>, wanted: Wanted, how: Answers) -> anyhow::Result<(
         Purpose::SimpleSync => output::say(simple_sync_settings(token, &url)),
         // They have a link instead.
         Purpose::Rooms => {}
+        Purpose::Wellbeing => output::say(wellbeing_settings(token, &url)),
     }
     Ok(())
 }
@@ -139,7 +144,8 @@ async fn participant(desk: &Desk<'_>, name: &str, now: ServerTime) -> anyhow::Re
     refuse_reserved(&parsed)?;
     match whose(desk, &parsed).await? {
         Some(identity) => {
-            desk.store.user_by_id(identity.user).await.map_err(explain)?.context("the user has just gone")
+            let user = desk.store.user_by_id(identity.user).await.map_err(explain)?;
+            user.with_context(|| of_deleted(&parsed))
         }
         None => desk.user_or_owner(Some(name), now).await,
     }
@@ -244,6 +250,20 @@ Where somebody works, in ~/.config/td/auth.json (chmod 600), TD_SYNC_URL as abov
     )
 }
 
+fn wellbeing_settings(token: &str, url: &str) -> String {
+    // What is tried names no device: whose device it is, is decided by its first request.
+    format!(
+        "In the app's settings, under sync:
+  Server URL: {url}
+  API key:    {token}
+
+To try it:
+  curl {url}/v1/meta
+  curl -H 'Authorization: Bearer {token}' {url}/v1/auth/api-keys
+"
+    )
+}
+
 fn simple_sync_settings(token: &str, url: &str) -> String {
     format!(
         "In an app, or on the command line:
@@ -319,6 +339,15 @@ mod tests {
         check(30 * 86_400, "(ends in 30 days)");
         check(30 * 86_400 + 1, "");
         assert_eq!(show_end(None, now), show(None));
+    }
+
+    #[test]
+    fn what_a_wellbeing_app_is_told_is_what_it_asks_for() {
+        let text = wellbeing_settings("wb_x", "https://sync.example.org");
+        let line =
+            |begin: &str| text.lines().find_map(|line| line.trim().strip_prefix(begin)).unwrap().trim().to_owned();
+        assert_eq!((line("Server URL:"), line("API key:")), ("https://sync.example.org".to_owned(), "wb_x".to_owned()));
+        assert!(line("curl -H").ends_with("'Authorization: Bearer wb_x' https://sync.example.org/v1/auth/api-keys"));
     }
 
     #[test]

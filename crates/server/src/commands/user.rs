@@ -1,5 +1,7 @@
 //! `tombolo user`
 
+mod delete;
+
 use anyhow::{Context as _, bail};
 use serde::Serialize;
 use tombolo_core::{EmailAddress, Env as _, Name, Purpose, UserId};
@@ -19,6 +21,7 @@ pub(super) async fn run(desk: &Desk<'_>, command: UserCommand, how: Answers) -> 
         UserCommand::Password { name } => set_password(desk, &name, how).await,
         UserCommand::List => list(desk, how).await,
         UserCommand::Disable { name } => disable(desk, &name, how).await,
+        UserCommand::Delete { name, yes } => delete::run(desk, &name, yes, how).await,
     }
 }
 
@@ -83,7 +86,7 @@ async fn set_password(desk: &Desk<'_>, name: &str, how: Answers) -> anyhow::Resu
         None if name.as_str() == ROOT => desk.root().await?.id,
         None => desk.user(name.as_str()).await?.id,
     };
-    let user = desk.store.user_by_id(user).await.map_err(explain)?.context("the user has just gone")?;
+    let user = desk.store.user_by_id(user).await.map_err(explain)?.with_context(|| of_deleted(&name))?;
     if user.disabled_at.is_some() {
         bail!("the user {} is disabled: a password would open nothing", user.name);
     }
@@ -128,12 +131,26 @@ pub(super) async fn whose(desk: &Desk<'_>, name: &Name) -> anyhow::Result<Option
     }
 }
 
-/// That nobody else signs in with the name of somebody to be.
+/// Why a name that somebody had who was deleted is of no use to simple-sync.
+pub(super) fn of_deleted(name: &Name) -> String {
+    format!(
+        "what a user wrote to simple-sync as {name}, who was deleted, stays there, so that nobody else can be known by \
+         this name: add the user under another one"
+    )
+}
+
+/// That nobody else signs in with the name of somebody to be, or is known by it: also nobody who was deleted.
 async fn refuse_other(desk: &Desk<'_>, name: &Name) -> anyhow::Result<()> {
     let by_username = identity(desk, IdentityKey::Username(name.clone())).await?;
-    match by_username.filter(|identity| identity.subject != *name) {
-        Some(other) => bail!("{} signs in to simple-sync as {name} already", other.subject),
-        None => Ok(()),
+    if let Some(other) = by_username.filter(|identity| identity.subject != *name) {
+        bail!("{} signs in to simple-sync as {name} already", other.subject);
+    }
+    let Some(known) = identity(desk, IdentityKey::Subject(name.clone())).await? else { return Ok(()) };
+    match desk.store.user_by_id(known.user).await.map_err(explain)? {
+        None => bail!("{}", of_deleted(name)),
+        Some(other) if other.name != *name => bail!("another user is known to simple-sync as {name}"),
+        // Who is there is refused as one who is.
+        Some(_) => Ok(()),
     }
 }
 

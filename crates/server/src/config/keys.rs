@@ -268,6 +268,17 @@ const GENERAL_KEYS: &[Key] = &[
         },
     },
     Key {
+        name: "protocols.wellbeing",
+        takes: "true or false",
+        default: "true",
+        meaning: "Whether wellbeing, the protocol of apps in which people keep track of how they are, is served.",
+        is_list: false,
+        set: |config, value| {
+            config.protocols.wellbeing = value.switch()?;
+            Some(())
+        },
+    },
+    Key {
         name: "td.exclude_client",
         takes: "true or false",
         default: "false",

@@ -165,6 +165,8 @@ pub(crate) struct Protocols {
     pub(crate) simple_sync: bool,
     /// That of rooms, the Khun Phaen task tracker's.
     pub(crate) rooms: bool,
+    /// That of wellbeing apps.
+    pub(crate) wellbeing: bool,
 }
 
 /// Why the configuration cannot be used: which key, said where, and what is allowed.
@@ -227,7 +229,7 @@ impl Config {
             simple_sync: SimpleSyncConfig::default(),
             log: LogConfig { format: LogFormat::Text, level: Some(tracing::Level::INFO) },
             rooms: RoomsConfig { access: RoomAccess::Key, options: RoomOptions::default() },
-            protocols: Protocols { tickit: true, td: true, simple_sync: true, rooms: true },
+            protocols: Protocols { tickit: true, td: true, simple_sync: true, rooms: true, wellbeing: true },
             rate_limits: RateLimitOptions::default(),
         }
     }

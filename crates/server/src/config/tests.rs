@@ -209,6 +209,12 @@ fn how_simple_sync_is_served() {
 }
 
 #[test]
+fn whether_wellbeing_is_served() {
+    assert!(Setting::new("wellbeing-defaults").load().unwrap().protocols.wellbeing);
+    assert!(!Setting::new("wellbeing").set("protocols.wellbeing=false").load().unwrap().protocols.wellbeing);
+}
+
+#[test]
 fn how_rooms_are_served() {
     let config = Setting::new("rooms-defaults").load().unwrap();
     assert!(config.protocols.rooms && config.rooms.access == RoomAccess::Key);

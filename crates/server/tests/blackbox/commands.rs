@@ -36,6 +36,8 @@ fn every_command_answers_in_json_on_one_line() {
     let users = one_line(&["user", "list"]);
     assert_eq!(keys(&users[0]), ["confirmed_at", "created_at", "disabled_at", "email", "name"]);
     assert!(one_line(&["user", "disable", "anne"])["disabled"] == true);
+    let deleted = one_line(&["user", "delete", "anne", "--yes"]);
+    assert_eq!(keys(&deleted), ["changes", "deleted", "name", "rooms", "swept", "tokens"]);
     assert_eq!(one_line(&["token", "--revoke", "laptop"])["revoked"], true);
     assert_eq!(one_line(&["token", "--list"]), json!([]));
     assert_eq!(one_line(&["refused"]), json!([]));
@@ -62,6 +64,8 @@ fn what_did_nothing_exits_with_another_code_than_0_and_says_why() {
         (&["token", "--name", ""], "name"),
         (&["user", "add", "anne"], "already"),
         (&["user", "disable", "bert"], "no user bert"),
+        (&["user", "delete", "bert"], "no user bert"),
+        (&["user", "delete", "anne"], "--yes"),
         (&["refused", "--user", "bert"], "no user bert"),
         (&["serve", "--listen", "nowhere"], "listen"),
         (&["nothing"], "nothing"),

@@ -59,9 +59,9 @@ fn only_what_is_switched_on_is_documented() {
         served.send(&Request::get("/openapi.json")).json()["paths"].as_object().unwrap().clone()
     };
     let all = paths(&serve());
-    let switched_off = ["tickit", "td", "simple_sync"].map(|name| format!("protocols.{name}=false"));
+    let switched_off = ["tickit", "td", "simple_sync", "wellbeing"].map(|name| format!("protocols.{name}=false"));
     let none = paths(&switched_off.iter().fold(install(), |install, off| install.set(off)).serve());
-    for path in ["/api/v1/sync", "/v1/projects", "/api/v1/events"] {
+    for path in ["/api/v1/sync", "/v1/projects", "/api/v1/events", "/v1/sync/upload"] {
         assert!(all.contains_key(path) && !none.contains_key(path), "{path}");
     }
     assert!(none.contains_key("/health"));

@@ -30,6 +30,11 @@ mod td_projects;
 mod td_sync;
 mod tokens;
 mod transcripts;
+mod wellbeing_app;
+mod wellbeing_client;
+mod wellbeing_devices;
+mod wellbeing_failures;
+mod wellbeing_restore;
 
 use tombolo_testkit::served::{Install, Served};
 

@@ -121,6 +121,10 @@ fn passwords_are_set_by_whoever_owns_the_server_and_let_in_at_once() {
         assert!(complaint.contains(words), "{args:?}: {complaint}");
     }
     assert_eq!(install.json(&["user", "list"]).as_array().unwrap().len(), 3, "what was refused made nobody");
+    install.ok(&["user", "delete", "ann", "--yes"]);
+    let complaint = told_refused(install, &["user", "add", "ann", "--password-stdin"], "correct horse\n");
+    assert!(complaint.contains("ann, who was deleted"), "{complaint}");
+    assert_eq!(install.json(&["user", "list"]).as_array().unwrap().len(), 2, "nobody was added half");
     install.ok(&["user", "disable", "bob"]);
     assert!(told_refused(install, &["user", "password", "bob"], "correct horse\n").contains("disabled"));
     assert_eq!(sign_in(&served, "bob", "correct horse"), 401);

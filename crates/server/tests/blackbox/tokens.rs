@@ -8,7 +8,7 @@ use tombolo_testkit::served::Served;
 use tombolo_testkit::tickit::{Device, ago, task};
 use tombolo_testkit::transcript::uuid;
 
-use crate::{install, serve};
+use crate::{install, serve, stored};
 
 /// What a change on the command line may take to count.
 const SECOND: Duration = Duration::from_secs(1);
@@ -49,6 +49,35 @@ fn all_devices_of_one_user_share_whatever_their_tokens() {
     let inbox = one.inbox.clone();
     one.join(&served, &[task(&uuid("milk"), "Milk", &inbox, &ago(600))]);
     assert_eq!(two.join(&served, &[]).of_type("task").count(), 1);
+}
+
+/// Deleted beside the running server, which is killed as soon as that was said.
+#[test]
+fn a_deleted_users_token_ends_at_once_and_nothing_of_theirs_outlives_a_kill() {
+    let mut served = serve();
+    for user in ["anne", "bert"] {
+        served.install.ok(&["user", "add", user]);
+    }
+    let [anne, bert] = ["anne", "bert"].map(|user| served.install.token_for(user, "phone"));
+    for (user, token) in [("anne", &anne), ("bert", &bert)] {
+        let mut device = Device::new("device", token);
+        let inbox = device.inbox.clone();
+        device.join(&served, &[task(&uuid("milk"), &format!("Milk of {user}"), &inbox, &ago(600))]);
+    }
+    served.install.ok(&["user", "delete", "anne", "--yes"]);
+    eventually("a deleted user's token ends", SECOND, || (status(&served, &anne) == 401).then_some(()));
+    assert_eq!(status(&served, &bert), 200);
+    served.kill();
+    // What PostgreSQL shows is what it holds: its rows, not its pages.
+    let left = String::from_utf8_lossy(&stored(&served)).replace("\\x", "");
+    let milk_of = |user: &str| {
+        let title = format!("Milk of {user}");
+        let hex: String = title.bytes().map(|byte| format!("{byte:02x}")).collect();
+        left.contains(&title) || left.contains(&hex)
+    };
+    assert!(!milk_of("anne") && milk_of("bert"));
+    served.start_again();
+    assert_eq!((status(&served, &anne), status(&served, &bert)), (401, 200));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use tombolo_testkit::transcript::play;
 #[test]
 fn every_transcript_is_what_the_server_says() {
     let mut files = Vec::new();
-    for protocol in ["tickit", "td", "simple_sync", "rooms"] {
+    for protocol in ["tickit", "td", "simple_sync", "rooms", "wellbeing"] {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/transcripts").join(protocol);
         let found = files.len();
         files.extend(std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()));

@@ -51,6 +51,14 @@ mod tls;
 mod tokens;
 #[path = "../blackbox/transcripts.rs"]
 mod transcripts;
+#[path = "../blackbox/wellbeing_app.rs"]
+mod wellbeing_app;
+#[path = "../blackbox/wellbeing_client.rs"]
+mod wellbeing_client;
+#[path = "../blackbox/wellbeing_devices.rs"]
+mod wellbeing_devices;
+#[path = "../blackbox/wellbeing_failures.rs"]
+mod wellbeing_failures;
 
 use std::sync::Arc;
 

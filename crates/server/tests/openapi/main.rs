@@ -11,6 +11,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tombolo_testkit::http::Request;
 use tombolo_testkit::served::{Folder, Install, Served, output_within};
 use tombolo_testkit::simple_sync::Participant;
 use tombolo_testkit::td::Teammate;
@@ -53,7 +54,10 @@ fn known(served: &Served) -> Vec<(&'static str, String)> {
     };
     let root = Participant::root(&served.install);
     let rooms = served.install.json(&["token", "--for", "rooms", "--name", "board"]);
+    let wellbeing = served.install.wb_for("owner");
     vec![
+        ("WELLBEING_SPARE_KEY_ID", spare_key(served, &wellbeing)),
+        ("WELLBEING_KEY", wellbeing),
         ("ROOMS_KEY", rooms["token"].as_str().unwrap().to_owned()),
         ("SIMPLE_SYNC_KEY", root.secret().to_owned()),
         ("SIMPLE_SYNC_SESSION", Participant::signed_in(served, &root, "eve").secret().to_owned()),
@@ -63,6 +67,12 @@ fn known(served: &Served) -> Vec<(&'static str, String)> {
         ("TD_INVITATION_TO_DECLINE", invitation("Harbour")),
         ("TD_KEY", ann.key),
     ]
+}
+
+/// Another key of whoever has `key`, by what it is revoked by.
+fn spare_key(served: &Served, key: &str) -> String {
+    let made = served.send(&Request::post("/v1/auth/api-keys", r#"{"name":"spare diary"}"#).bearer(key)).json();
+    made["id"].as_str().unwrap().to_owned()
 }
 
 #[test]
@@ -103,6 +113,14 @@ fn every_answer_is_as_the_document_describes_it() {
         ("/api/rooms", 200),
         ("/api/rooms/{code}", 200),
         ("/ws", 426),
+        ("/v1/sync/upload", 200),
+        ("/v1/sync/upload", 422),
+        ("/v1/sync/download", 200),
+        ("/v1/sync/data", 204),
+        ("/v1/auth/api-keys", 200),
+        ("/v1/auth/api-keys", 201),
+        ("/v1/auth/api-keys/{id}", 204),
+        ("/v1/meta", 200),
         ("/k/{key}", 200),
         ("/k/{key}/health", 200),
         ("/k/{key}/api/rooms", 200),

@@ -34,6 +34,7 @@ pub(crate) fn serve(folder: &Path) {
         let router = Router::new()
             .route("/push/{client}", post(push))
             .route("/append/{client}", post(append))
+            .route("/records/{client}", post(records))
             .route("/bytes", post(bytes))
             .layer(axum::extract::DefaultBodyLimit::disable())
             .with_state(queue)
@@ -54,6 +55,11 @@ async fn push(State(queue): State<SyncSender<Push>>, UrlPath(client): UrlPath<i6
 async fn append(State(queue): State<SyncSender<Push>>, UrlPath(client): UrlPath<i64>, body: Bytes) -> &'static str {
     written(queue, client, insert_entries, body).await;
     r#"{"accepted":0,"acks":null}"#
+}
+
+async fn records(State(queue): State<SyncSender<Push>>, UrlPath(client): UrlPath<i64>, body: Bytes) -> &'static str {
+    written(queue, client, insert_records, body).await;
+    r#"{"server_cursor":"","applied_ids":[],"conflicts":[]}"#
 }
 
 async fn written(queue: SyncSender<Push>, client: i64, insert: Insert, body: Bytes) {
@@ -106,6 +112,38 @@ fn write(connection: &Connection, pushes: &Receiver<Push>) {
     }
 }
 
+/// The rows of one record and its first change; its number.
+fn insert_record(connection: &Connection, space: i64, seq: i64, id: &[u8], payload: &[u8]) -> i64 {
+    let id = std::str::from_utf8(id).unwrap();
+    connection
+        .prepare_cached("INSERT INTO records (space, collection, name, rank, seq) VALUES (?1, 'task', ?2, 1, ?3)")
+        .unwrap()
+        .execute(params![space, id, seq])
+        .unwrap();
+    let record = connection.last_insert_rowid();
+    connection
+        .prepare_cached(
+            "INSERT INTO changes (space, seq, record, prev, base, committed_at, written_at, stamp_at, public_at, actor,
+                 replica, op, origin, verdict, digest, checksum, payload)
+             VALUES (?1, ?2, ?3, NULL, NULL, ?4, ?5, ?4, ?4, 1, ?1, 0, 0, 0, ?6, 4000000000, ?7)",
+        )
+        .unwrap()
+        .execute(params![space, seq, record, 1_763_000_000_000_000_i64, [7_u8; 12], [7_u8; 16], payload])
+        .unwrap();
+    record
+}
+
+/// The rows of records of replicas that the log alone says everything of: one to a line, the id first.
+fn insert_records(connection: &Connection, push: &Push, seq: &mut i64, _: i64) {
+    for line in push.body.split(|byte| *byte == b'\n') {
+        *seq += 1;
+        let (id, payload) = line.split_at(36);
+        insert_record(connection, push.client, *seq, id, payload);
+    }
+    let sql = "UPDATE spaces SET head_seq = ?2, head_time = ?2 WHERE id = ?1";
+    connection.prepare_cached(sql).unwrap().execute(params![push.client, *seq]).unwrap();
+}
+
 fn insert(connection: &Connection, push: &Push, seq: &mut i64, token: i64) {
     let run = |sql: &str, params: &[&dyn rusqlite::ToSql]| {
         connection.prepare_cached(sql).unwrap().execute(params).unwrap();
@@ -114,19 +152,7 @@ fn insert(connection: &Connection, push: &Push, seq: &mut i64, token: i64) {
     for task in push.body.split(|byte| *byte == b'\n') {
         *seq += 1;
         // The id's place in a task of load.rs.
-        let id = std::str::from_utf8(&task[21..57]).unwrap();
-        let payload = &task[58..];
-        run(
-            "INSERT INTO records (space, collection, name, rank, seq) VALUES (?1, 'task', ?2, 1, ?3)",
-            params![push.client, id, *seq],
-        );
-        let record = connection.last_insert_rowid();
-        run(
-            "INSERT INTO changes (space, seq, record, prev, base, committed_at, written_at, stamp_at, public_at, actor,
-                 replica, op, origin, verdict, digest, checksum, payload)
-             VALUES (?1, ?2, ?3, NULL, NULL, ?4, ?5, ?4, ?4, 1, ?1, 0, 0, 0, ?6, 4000000000, ?7)",
-            params![push.client, *seq, record, 1_763_000_000_000_000_i64, time, [7_u8; 16], payload],
-        );
+        let record = insert_record(connection, push.client, *seq, &task[21..57], &task[58..]);
         run(
             "INSERT INTO traffic (replica, record, greatest, last, tombstone, upload, upload_under)
              VALUES (?1, ?2, ?3, ?3, NULL, ?4, ?5)",

@@ -198,6 +198,7 @@ fn options(config: &Config, rooms_open_to: Option<UserId>) -> Options {
         jwt_secret: config.simple_sync.jwt_secret.clone(),
         rooms: config.protocols.rooms,
         rooms_open_to,
+        wellbeing: config.protocols.wellbeing,
         public_url: config.public_url.clone(),
         path_prefix: config.path_prefix(),
         trusted_proxies: config.trusted_proxies.clone(),
