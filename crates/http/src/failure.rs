@@ -53,6 +53,12 @@ impl Failure {
             StoreError::Busy | StoreError::Closed | StoreError::InUse => {
                 later(StatusCode::SERVICE_UNAVAILABLE, "The server is busy: sync again in a moment", BUSY_RETRY_SECONDS)
             }
+            // Asked again, the key that was taken for good is known to be gone.
+            StoreError::NoSuchUser => later(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The user was deleted meanwhile: nothing was stored",
+                BUSY_RETRY_SECONDS,
+            ),
             StoreError::Full => later(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "The server's disk is full; nothing was lost: sync again when its owner has made room",

@@ -3,7 +3,7 @@
 use std::error::Error;
 
 /// A failure of a store. None of them loses what was acknowledged; after all but [`StoreError::Corrupt`],
-/// [`StoreError::Newer`] and [`StoreError::InUse`] the same call may be sent again.
+/// [`StoreError::Newer`], [`StoreError::InUse`] and [`StoreError::NoSuchUser`] the same call may be sent again.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// Too much waits already, or another process holds the database.
@@ -38,6 +38,9 @@ pub enum StoreError {
     /// Another server already runs on the database.
     #[error("another tombolo serves this database already")]
     InUse,
+    /// The user whose log it would be was deleted; whoever comes with a key of his is let in no more.
+    #[error("the user was deleted")]
+    NoSuchUser,
     /// The store is being closed.
     #[error("the store is closed")]
     Closed,
@@ -60,6 +63,7 @@ impl StoreError {
             Self::Corrupt(what) => Self::Corrupt(what.clone()),
             Self::Newer { found, known } => Self::Newer { found: *found, known: *known },
             Self::InUse => Self::InUse,
+            Self::NoSuchUser => Self::NoSuchUser,
             Self::Closed => Self::Closed,
             Self::Internal(what) => Self::Internal(what.clone()),
         }

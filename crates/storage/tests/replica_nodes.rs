@@ -448,7 +448,7 @@ fn a_user_who_is_deleted_gets_no_log_any_more() {
     assert_eq!(deleted, UserDeleted::Gone);
     for node in 0..2 {
         let found = nodes.upload(node, 1, "phone", None, vec![page("b", ("1", "1"), 1, NamedBase::Nothing)]);
-        assert!(matches!(found, Err(StoreError::Busy)), "{found:?}");
+        assert!(matches!(found, Err(StoreError::NoSuchUser)), "{found:?}");
     }
     assert_eq!(nodes.sql("SELECT count(*) FROM spaces WHERE owner = 1 AND purpose = 'wellbeing'"), "0");
 }

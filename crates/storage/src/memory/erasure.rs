@@ -67,10 +67,10 @@ impl Memory {
     /// Refuses to begin a log of one who was deleted: whoever has still a key of his in hand is let in no more.
     ///
     /// # Errors
-    /// [`StoreError::Busy`]: asked again, his key is known to be gone.
+    /// [`StoreError::NoSuchUser`].
     pub(super) fn refuse_deleted(&self, address: SpaceAddress) -> Result<(), StoreError> {
         let is_gone = ONE_PERSONS.contains(&address.purpose) && self.register().gone.contains(&address.owner);
-        if is_gone { Err(StoreError::Busy) } else { Ok(()) }
+        if is_gone { Err(StoreError::NoSuchUser) } else { Ok(()) }
     }
 
     fn all_spaces(&self) -> MutexGuard<'_, std::collections::BTreeMap<SpaceKey, Space>> {

@@ -183,7 +183,8 @@ impl Postgres {
         self.kept.forget(gone);
     }
 
-    /// The number of a space, which is made when it is missing and `is_to_be` says when; not for a user who is deleted.
+    /// The number of a space, which is made when it is missing and `is_to_be` says when; not for a user who is deleted:
+    /// that is [`StoreError::NoSuchUser`].
     async fn space(
         &self,
         connection: &mut PgConnection,
@@ -205,7 +206,7 @@ impl Postgres {
             insert.execute(&mut *connection).await.map_err(failed)?;
             found = find_space(connection, address).await?;
             if found.is_none() && is_deleted(connection, address.owner).await? {
-                return Err(StoreError::Busy);
+                return Err(StoreError::NoSuchUser);
             }
         }
         // That of a room goes with it.

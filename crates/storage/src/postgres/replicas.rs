@@ -111,7 +111,7 @@ impl Postgres {
     }
 
     async fn make_space(&self, address: SpaceAddress, now: ServerTime) -> Result<SpaceId, StoreError> {
-        // Whose it would be is deleted, and is told so when he comes again.
+        // Another erased it as soon as it was made.
         self.looked_up(address, Some(now)).await?.ok_or(StoreError::Busy)
     }
 

@@ -147,7 +147,7 @@ async fn add(connection: &mut PgConnection, NewRoom { room, of_owner_max }: &New
     }
     let address = room.space();
     if is_deleted(connection, room.owner).await? {
-        return Err(StoreError::Busy);
+        return Err(StoreError::NoSuchUser);
     }
     let sql = "WITH s AS (INSERT INTO spaces (owner, purpose, number, created_at) VALUES ($1, $2, $3, $4) RETURNING id)
                INSERT INTO rooms (space, owner, code_key, code, id, host, created_at, used_at)

@@ -173,9 +173,13 @@ fn spaces_of(connection: &Connection, user: UserId) -> Done<Vec<SpaceId>> {
 /// Refuses to begin a log of one who was deleted: whoever has still a key of his in hand is let in no more.
 ///
 /// # Errors
-/// [`StoreError::Busy`]: asked again, his key is known to be gone.
+/// [`StoreError::NoSuchUser`].
 pub(super) fn refuse_deleted(connection: &Connection, address: SpaceAddress) -> Done<()> {
     let sql = "SELECT count(*) FROM users WHERE id = ?1 AND deleted_at IS NOT NULL";
     let is_his_alone = ONE_PERSONS.contains(&address.purpose);
-    if is_his_alone && number(connection, sql, [address.owner.get()])? > 0 { Err(StoreError::Busy) } else { Ok(()) }
+    if is_his_alone && number(connection, sql, [address.owner.get()])? > 0 {
+        Err(StoreError::NoSuchUser)
+    } else {
+        Ok(())
+    }
 }

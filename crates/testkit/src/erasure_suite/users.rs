@@ -181,13 +181,13 @@ pub async fn nothing_begins_of_one_who_was_deleted(store: &dyn Store) {
     store.exchange(exchange(SpaceAddress::only(ann, Purpose::Tickit), "task")).await.unwrap();
     assert_eq!(delete(store, "ann").await, UserDeleted::Gone);
     let late = try_bring(store, upload(diary(ann), "phone", None, &["b"])).await;
-    assert!(matches!(late, Err(StoreError::Busy)), "{late:?}");
+    assert!(matches!(late, Err(StoreError::NoSuchUser)), "{late:?}");
     let late = store.exchange(exchange(SpaceAddress::only(ann, Purpose::Tickit), "task")).await;
-    assert!(matches!(late, Err(StoreError::Busy)), "{:?}", late.err());
+    assert!(matches!(late, Err(StoreError::NoSuchUser)), "{:?}", late.err());
     let late =
         store.add_room(tombolo_storage::NewRoom { room: rooms_suite::a_room(ann, 1, "board"), of_owner_max: 10 });
     let late: Result<RoomAdded, StoreError> = late.await;
-    assert!(matches!(late, Err(StoreError::Busy)), "{late:?}");
+    assert!(matches!(late, Err(StoreError::NoSuchUser)), "{late:?}");
     let key = tombolo_storage::NewCredential {
         user: ann,
         name: name("late"),
