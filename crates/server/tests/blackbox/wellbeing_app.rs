@@ -64,8 +64,7 @@ impl App {
 
     /// Edits one column of an activity that is there; `false` when it is not.
     pub(crate) fn edit(&self, name: &str, column: &str, value: &str) -> bool {
-        let sql = format!("UPDATE activities SET {column} = ?2, updated_at = ?3 WHERE id = ?1 AND deleted_at IS NULL");
-        self.own.execute(&sql, params![uuid(name), value, self.now()]).unwrap() == 1
+        edit(&self.own, name, (column, value), &self.now()).unwrap()
     }
 
     /// Deletes an activity; `false` when it is not there.
@@ -100,6 +99,24 @@ impl App {
     pub(crate) fn is_whole(&self) -> bool {
         let check: String = self.own.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
         check == "ok"
+    }
+}
+
+fn edit(db: &Connection, name: &str, (column, value): (&str, &str), now: &str) -> rusqlite::Result<bool> {
+    let sql = format!("UPDATE activities SET {column} = ?2, updated_at = ?3 WHERE id = ?1 AND deleted_at IS NULL");
+    Ok(db.execute(&sql, params![uuid(name), value, now])? == 1)
+}
+
+/// Edits an activity beside whatever else has the database open; `false` when it is not there, or somebody is writing.
+pub(crate) fn edit_beside(path: &Path, clock: i64, name: &str, column: &str, value: &str) -> bool {
+    let db = Connection::open(path).unwrap();
+    db.busy_timeout(std::time::Duration::ZERO).unwrap();
+    match edit(&db, name, (column, value), &now_and(clock)) {
+        Ok(is_edited) => is_edited,
+        Err(error) => {
+            assert_eq!(error.sqlite_error_code(), Some(rusqlite::ErrorCode::DatabaseBusy));
+            false
+        }
     }
 }
 

@@ -8,28 +8,33 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tombolo_testkit::proxy::Proxy;
 use tombolo_testkit::served::{Folder, Served};
 use tombolo_testkit::transcript::uuid;
 
 use crate::serve;
-use crate::wellbeing_app::{App, attach};
+use crate::wellbeing_app::{App, attach, edit_beside};
 
 /// The lives that are played in every run: a change fails by its own fault.
-const SEEDS: [u64; 4] = [1, 2, 3, 4];
-const STEPS: usize = 80;
+const SEEDS: [u64; 6] = [1, 2, 3, 4, 5, 6];
+const ACTIONS: usize = 80;
 const DEVICES: usize = 3;
 /// Fewer than the edits, so that devices meet at them.
 const RECORDS: u64 = 6;
 /// More than a sync of this size has.
-const CRASH_STEPS_MAX: u64 = 40;
-/// About as many as fit into a sync's time.
-const EDITS_MEANWHILE: usize = 10;
+const STEPS_MAX: u64 = 40;
+/// About as many as one has that both sends and takes something.
+const STEPS: u64 = 16;
 const COLUMNS: [&str; 3] = ["name", "color", "icon"];
 
 const DATABASE: &str = "TOMBOLO_DEVICE_DATABASE";
-const CRASH_AT: &str = "TOMBOLO_DEVICE_CRASH_AT";
+/// At which step of its sync something happens.
+const STEP: &str = "TOMBOLO_DEVICE_STEP";
+/// What is edited then: a record, one of its columns, the new value and the device's clock. Nothing means a crash.
+const EDIT: &str = "TOMBOLO_DEVICE_EDIT";
+const NOTHING_EDITED: i32 = 3;
 
 /// Numbers that follow from the first one (xorshift64*).
 struct Dice(u64);
@@ -66,6 +71,8 @@ struct World {
     known: BTreeMap<(Field, String), BTreeSet<String>>,
     deleted: BTreeSet<u64>,
     values: u64,
+    /// The edits that were made in the midst of a sync.
+    meanwhile: usize,
 }
 
 impl World {
@@ -80,13 +87,13 @@ impl World {
         };
         let devices = (0..DEVICES).map(device).collect();
         let dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
-        Self { dice, served, proxy, devices, known: BTreeMap::new(), deleted: BTreeSet::new(), values: 0 }
+        Self { dice, served, proxy, devices, known: BTreeMap::new(), deleted: BTreeSet::new(), values: 0, meanwhile: 0 }
     }
 
     fn play(&mut self) {
         let n = self.dice.index(DEVICES);
         let record = self.dice.below(RECORDS);
-        match self.dice.below(22) {
+        match self.dice.below(24) {
             0..=8 => self.edit(n, record),
             9 => {
                 if self.devices[n].app.delete(&name(record)) {
@@ -104,27 +111,19 @@ impl World {
                 self.proxy.mend();
             }
             12..=13 => {
-                let steps = 1 + self.dice.below(CRASH_STEPS_MAX);
-                let ended = self.begin_sync(n, steps).wait().unwrap();
+                let steps = 1 + self.dice.below(STEPS_MAX);
+                let ended = self.begin_sync(n, steps, None).wait().unwrap();
                 assert!(ended.success() || ended.code().is_none(), "a sync that neither ended nor crashed: {ended}");
             }
             14 => {
                 // In the midst of whatever it is doing for that device.
-                let mut syncing = self.begin_sync(n, 0);
+                let mut syncing = self.begin_sync(n, 0, None);
                 self.served.kill();
                 self.served.start_again();
                 self.proxy.lead_to(self.served.address());
                 syncing.wait().unwrap();
             }
-            15..=16 => {
-                let mut syncing = self.begin_sync(n, 0);
-                // Some of these are made between what it sends and what it takes.
-                for _ in 0..EDITS_MEANWHILE {
-                    let record = self.dice.below(RECORDS);
-                    self.edit(n, record);
-                }
-                syncing.wait().unwrap();
-            }
+            15..=18 => self.edit_meanwhile(n, record),
             _ => self.devices[n].app.sync().map(|_| ()).unwrap(),
         }
         assert!(self.devices[n].app.is_whole());
@@ -133,36 +132,60 @@ impl World {
 
     /// The device's user writes something that nobody wrote before: a new record, or one column of one that is there.
     fn edit(&mut self, n: usize, record: u64) {
-        self.values += 1;
-        let (value, column) = (self.values, self.dice.index(COLUMNS.len()));
-        let of = |column: usize| match column {
-            0 => format!("name {value}"),
-            1 => format!("#{value:06x}"),
-            _ => format!("icon {value}"),
-        };
+        let (value, column) = self.next_value();
         let app = &self.devices[n].app;
         let is_new = self.devices[n].seen.keys().all(|(seen, _)| *seen != record);
-        let written = if app.edit(&name(record), COLUMNS[column], &of(column)) {
-            column..column + 1
+        if app.edit(&name(record), COLUMNS[column], &text(column, value)) {
+            self.note((record, column), n, value);
         } else if is_new && !self.deleted.contains(&record) && self.known.keys().all(|((known, _), _)| *known != record)
         {
-            app.add(&name(record), (&of(0), &of(1), &of(2)));
-            0..COLUMNS.len()
-        } else {
-            return;
-        };
-        for column in written {
-            let seen = self.devices[n].seen.entry((record, column)).or_default();
-            seen.insert(of(column));
-            self.known.insert(((record, column), of(column)), seen.clone());
+            app.add(&name(record), (&text(0, value), &text(1, value), &text(2, value)));
+            for column in 0..COLUMNS.len() {
+                self.note((record, column), n, value);
+            }
         }
     }
 
-    /// A process of its own syncs the device, and crashes at the given step, if it is not 0.
-    fn begin_sync(&self, n: usize, crash_at: u64) -> Child {
+    /// The device's user writes one column of a record that is there, at some step of a sync, which brings what another
+    /// device wrote of it.
+    fn edit_meanwhile(&mut self, n: usize, record: u64) {
+        let other = (n + 1) % DEVICES;
+        self.edit(other, record);
+        self.devices[other].app.sync().unwrap();
+        self.look(other);
+        let ((value, column), step) = (self.next_value(), 1 + self.dice.below(STEPS));
+        let edit = (name(record), COLUMNS[column], text(column, value), self.devices[n].app.clock);
+        let ended = self.begin_sync(n, step, Some(serde_json::to_string(&edit).unwrap())).wait().unwrap();
+        match ended.code() {
+            Some(0) => {
+                self.meanwhile += 1;
+                self.note((record, column), n, value);
+            }
+            // There is no such record, or the sync had fewer steps, or was writing itself.
+            Some(NOTHING_EDITED) => {}
+            _ => panic!("a sync that did not end: {ended}"),
+        }
+    }
+
+    fn next_value(&mut self) -> (u64, usize) {
+        self.values += 1;
+        (self.values, self.dice.index(COLUMNS.len()))
+    }
+
+    /// The user of a device wrote a value of a field, and has seen it.
+    fn note(&mut self, field: Field, n: usize, value: u64) {
+        let seen = self.devices[n].seen.entry(field).or_default();
+        let value = text(field.1, value);
+        seen.insert(value.clone());
+        self.known.insert((field, value), seen.clone());
+    }
+
+    /// A process of its own syncs the device. At the given step, if it is not 0, the `edit` is made, or it crashes.
+    fn begin_sync(&self, n: usize, step: u64, edit: Option<String>) -> Child {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["--exact", "wellbeing_devices::a_device_that_is_a_process_of_its_own", "--ignored"]);
-        command.env(DATABASE, &self.devices[n].app.path).env(CRASH_AT, crash_at.to_string());
+        command.env(DATABASE, &self.devices[n].app.path).env(STEP, step.to_string());
+        command.envs(edit.map(|edit| (EDIT, edit)));
         command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
     }
 
@@ -215,6 +238,14 @@ fn name(record: u64) -> String {
     format!("record {record}")
 }
 
+fn text(column: usize, value: u64) -> String {
+    match column {
+        0 => format!("name {value}"),
+        1 => format!("#{value:06x}"),
+        _ => format!("icon {value}"),
+    }
+}
+
 /// Says which life it was, where one fails.
 struct Life(u64);
 
@@ -230,27 +261,47 @@ impl Drop for Life {
 #[test]
 fn devices_converge_and_lose_no_edit_whatever_crashes() {
     let asked = std::env::var("TOMBOLO_SEED").ok().map(|seed| seed.parse().expect("a seed is a number"));
-    let folder = Folder::new();
+    let (folder, mut meanwhile) = (Folder::new(), 0);
     for seed in asked.map_or_else(|| SEEDS.to_vec(), |seed| vec![seed]) {
         let life = Life(seed);
         let mut world = World::new(seed, &folder);
-        for _ in 0..STEPS {
+        for _ in 0..ACTIONS {
             world.play();
         }
         world.come_to_rest();
         world.check();
+        meanwhile += world.meanwhile;
         world.served.install.ok(&["check"]);
         drop(life);
     }
+    assert!(asked.is_some() || meanwhile > 0, "no sync was met in its midst");
 }
 
 /// What the test above starts: alone it has nothing to do.
 #[test]
 #[ignore = "a part of the test above, which starts it as a process that may crash"]
+#[expect(clippy::exit, reason = "how it tells whether it edited")]
 fn a_device_that_is_a_process_of_its_own() {
-    let (Ok(database), Ok(crash_at)) = (std::env::var(DATABASE), std::env::var(CRASH_AT)) else { return };
-    let client = attach(Path::new(&database));
-    tombolo_client::fault::arm(crash_at.parse().unwrap());
-    // That the server is gone is as good as any other end.
-    let _ = client.sync_once();
+    let (Ok(database), Ok(step)) = (std::env::var(DATABASE), std::env::var(STEP)) else { return };
+    let (client, step) = (attach(Path::new(&database)), step.parse().unwrap());
+    if std::env::var(EDIT).is_err() {
+        tombolo_client::fault::arm(step);
+        // That the server is gone is as good as any other end.
+        let _ = client.sync_once();
+        return;
+    }
+    tombolo_client::fault::arm_with(step, edit_as_told);
+    client.sync_once().unwrap();
+    if !IS_EDITED.load(Ordering::SeqCst) {
+        std::process::exit(NOTHING_EDITED);
+    }
+}
+
+static IS_EDITED: AtomicBool = AtomicBool::new(false);
+
+/// The app beside the client edits what [`EDIT`] says, unless the client is writing.
+fn edit_as_told() {
+    let (database, edit) = (std::env::var(DATABASE).unwrap(), std::env::var(EDIT).unwrap());
+    let (name, column, value, clock): (String, String, String, i64) = serde_json::from_str(&edit).unwrap();
+    IS_EDITED.store(edit_beside(Path::new(&database), clock, &name, &column, &value), Ordering::SeqCst);
 }
