@@ -17,9 +17,16 @@ impl Digest {
     /// The digest of `content`.
     #[must_use]
     pub fn of(content: &[u8]) -> Self {
-        let full = Sha256::digest(content);
+        Self::of_parts(&[content])
+    }
+
+    /// The digest of what `parts` are, one behind the other.
+    #[must_use]
+    pub fn of_parts(parts: &[&[u8]]) -> Self {
+        let mut hash = Sha256::new();
+        parts.iter().for_each(|part| hash.update(part));
         let mut short = [0; 16];
-        short.copy_from_slice(&full[..16]);
+        short.copy_from_slice(&hash.finalize()[..16]);
         Self(short)
     }
 

@@ -39,7 +39,7 @@ pub fn router(app: Arc<App>) -> Router {
 
 /// The routes that are served, without what brings paths into their form and answers preflights.
 pub fn routes(app: &Arc<App>) -> Router<Arc<App>> {
-    let mut routes = health::routes().merge(openapi::routes(&app.options));
+    let mut routes = health::routes().merge(openapi::routes());
     if app.options.tickit {
         routes = routes.merge(protocols::tickit::routes());
     }

@@ -6,11 +6,12 @@ use std::borrow::Cow;
 pub(crate) fn string_end(text: &[u8], at: usize) -> Option<usize> {
     let mut end = at + 1;
     loop {
-        match text.get(end)? {
-            b'"' => return Some(end + 1),
-            b'\\' => end += 2,
-            _ => end += 1,
+        end += memchr::memchr2(b'"', b'\\', text.get(end..)?)?;
+        if text[end] == b'"' {
+            return Some(end + 1);
         }
+        // Whatever is escaped ends nothing.
+        end += 2;
     }
 }
 

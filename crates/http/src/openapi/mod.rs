@@ -8,10 +8,11 @@
 mod operation;
 mod schema;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 use axum::body::Bytes;
+use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse as _;
 use axum::routing::get;
@@ -88,10 +89,14 @@ pub fn openapi(options: &Options) -> Value {
     document
 }
 
-/// The route of the document. It is written once: it does not change while the server runs.
-pub(crate) fn routes(options: &Options) -> Router<Arc<App>> {
-    let text = Bytes::from(openapi(options).to_string());
-    let document = async move || ([(header::CONTENT_TYPE, "application/json")], text).into_response();
+/// The route of the document. It is written once, when somebody first asks for it: it does not change while the server
+/// runs, and most never do.
+pub(crate) fn routes() -> Router<Arc<App>> {
+    let text = Arc::new(OnceLock::new());
+    let document = async move |State(app): State<Arc<App>>| {
+        let text: &Bytes = text.get_or_init(|| Bytes::from(openapi(&app.options).to_string()));
+        ([(header::CONTENT_TYPE, "application/json")], text.clone()).into_response()
+    };
     Router::new().route("/openapi.json", get(document).fallback(health::only_get))
 }
 

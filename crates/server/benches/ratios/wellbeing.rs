@@ -194,7 +194,7 @@ fn download(served: &Served, count: usize) -> ColdPull {
             let starts = reply.iter().enumerate().filter(|(_, byte)| **byte == b'{');
             records += starts.filter(|(at, _)| reply[*at..].starts_with(br#"{"entity_type""#)).count();
             since = cursor_of(&reply);
-            if reply.windows(16).any(|window| window == br#""has_more":false"#) {
+            if reply.ends_with(br#""has_more":false}"#) {
                 break;
             }
         }

@@ -156,15 +156,19 @@ impl Bringing<'_, '_> {
         let step = merge::weigh(&facts, |base| self.clerk.stamp(&arrival.incoming, base, commit_time));
         let is_repeat = matches!(step, Step::Repeat(_));
         let held = merge::base(&facts).cloned();
-        let ruled = self.clerk.carry_out(&arrival, step, commit_time)?;
+        let Ruled { verdict, stored, .. } = self.clerk.carry_out(&arrival, step, commit_time)?;
+        let is_applied = stored.is_some() && verdict == Verdict::Applied;
+        if let Some(seq) = stored.filter(|_| is_applied) {
+            // The record is as it was sent: there is nothing to read.
+            let version = RecordVersion::new(seq, arrival.incoming.digest);
+            return Ok((Fate::Judged { verdict, version, present: None }, true));
+        }
         let head = self.tell(&arrival)?;
-        let version = match (ruled.stored, past.repeated) {
+        let version = match (stored, past.repeated) {
             (Some(stored), _) => self.version_of(stored)?,
             (None, Some(repeated)) if is_repeat => self.version_of(repeated)?,
             _ => in_hand(&arrival, held.as_ref()),
         };
-        let Ruled { verdict, stored, .. } = ruled;
-        let is_applied = stored.is_some() && verdict == Verdict::Applied;
         let present = match head.filter(|_| verdict == Verdict::Superseded) {
             Some(head) => {
                 let payload = self.clerk.land.ledger.payload(head.seq)?.unwrap_or_default();
@@ -172,7 +176,7 @@ impl Bringing<'_, '_> {
             }
             None => None,
         };
-        Ok((Fate::Judged { verdict, version, present }, is_applied))
+        Ok((Fate::Judged { verdict, version, present }, false))
     }
 
     /// An outcome is nobody's replica's, but where instants are equal the greater replica wins: then it is looked up

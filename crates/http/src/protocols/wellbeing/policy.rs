@@ -73,7 +73,7 @@ impl Policy for WellbeingPolicy {
         let parts = text(payload).map(|payload| normal::without_created_at(&kinds::of(collection), payload));
         let (before, after) = parts.ok_or_else(|| unreadable(collection))?;
         // A separator that no JSON text holds.
-        Ok(Digest::of(&[before.as_bytes(), after.as_bytes()].join(&0)))
+        Ok(Digest::of_parts(&[before.as_bytes(), b"\0", after.as_bytes()]))
     }
 
     fn references(&self, _: CollectionName, _: &[u8]) -> Result<Vec<RecordKey>, PolicyError> {
