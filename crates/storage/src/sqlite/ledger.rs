@@ -1,10 +1,11 @@
 //! One space inside one transaction of SQLite.
 
+use rusqlite::fallible_streaming_iterator::FallibleStreamingIterator as _;
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, Rows, params};
 use tombolo_core::{
-    CollectionName, Digest, Instant, Op, Origin, Policy, RecordKey, RecordName, ReplicaName, Seq, ServerTime,
-    SpaceCursor, SpaceId, UserId, Verdict, limits,
+    CollectionName, Digest, Instant, Origin, Policy, RecordKey, RecordName, ReplicaName, Seq, ServerTime, SpaceCursor,
+    SpaceId, UserId, Verdict, limits,
 };
 
 use super::connection::failed;
@@ -20,6 +21,9 @@ use crate::ledger::{
 use crate::{Stale, StoreError};
 
 type Done<T> = Result<T, StoreError>;
+
+/// Changes between two heads that are passed over; where there are more, the second is looked for.
+const BETWEEN_HEADS_MAX: u64 = 8;
 
 pub(super) struct SqliteLedger<'a> {
     connection: &'a Connection,
@@ -424,19 +428,33 @@ impl Ledger for SqliteLedger<'_> {
     }
 
     fn heads_after(&mut self, rank: usize, after: Seq, visitor: &mut dyn HeadVisitor) -> Done<()> {
-        let sql =
-            "SELECT r.id, r.collection, r.name, c.seq, c.op, c.public_at, c.digest, c.payload, c.checksum, c.prev,
-                          c.written_at
-                   FROM records r JOIN changes c ON c.space = r.space AND c.seq = r.seq
-                   WHERE r.space = ?1 AND r.rank = ?2 AND r.seq > ?3 ORDER BY r.seq";
+        let sql = "SELECT id, collection, name, seq FROM records
+                   WHERE space = ?1 AND rank = ?2 AND seq > ?3 ORDER BY seq";
+        let mut heads = self.connection.prepare_cached(sql).map_err(failed)?;
+        let mut heads = heads.query(params![self.space.get(), small(rank), int(after)]).map_err(failed)?;
+        let sql = "SELECT seq, op, public_at, digest, payload, checksum, prev, written_at FROM changes
+                   WHERE space = ?1 AND seq >= ?2 ORDER BY seq";
         let mut statement = self.connection.prepare_cached(sql).map_err(failed)?;
-        let mut rows = statement.query(params![self.space.get(), small(rank), int(after)]).map_err(failed)?;
-        while let Some(row) = rows.next().map_err(failed)? {
-            let (seq, op) = (seq(row, 3).map_err(failed)?, op(row, 4).map_err(failed)?);
-            let digest = Digest::from_bytes(row.get(6).map_err(failed)?);
-            let record = RecordRow(row.get(0).map_err(failed)?);
-            if visitor.wants(record, seq, op, digest) && !visitor.visit(self.read_head(row, record, seq, op)?)? {
-                break;
+        heads.advance().map_err(failed)?;
+        while let Some(first) = heads.get() {
+            // The log is read along with its heads, and not looked into for each, as long as there is little between.
+            let mut next = seq(first, 3).map_err(failed)?;
+            let mut changes = statement.query(params![self.space.get(), int(next)]).map_err(failed)?;
+            while let Some(head) = heads.get() {
+                let at = seq(head, 3).map_err(failed)?;
+                // A log has no gaps.
+                if at.get().saturating_sub(next.get()) > BETWEEN_HEADS_MAX {
+                    break;
+                }
+                let change = change_at(&mut changes, at)?.ok_or_else(|| self.damaged(at, "it is missing"))?;
+                let op = op(change, 1).map_err(failed)?;
+                let digest = Digest::from_bytes(change.get(3).map_err(failed)?);
+                let record = RecordRow(head.get(0).map_err(failed)?);
+                if visitor.wants(record, at, op, digest) && !visitor.visit(self.read_head(head, change, record)?)? {
+                    return Ok(());
+                }
+                next = at.next();
+                heads.advance().map_err(failed)?;
             }
         }
         Ok(())
@@ -457,22 +475,34 @@ impl Ledger for SqliteLedger<'_> {
     }
 }
 
+/// The change at `at`, which is none of those that `changes` has passed.
+fn change_at<'r, 's>(changes: &'r mut Rows<'s>, at: Seq) -> Done<Option<&'r Row<'s>>> {
+    let mut found = None;
+    while found.is_none_or(|found| found < at) {
+        (*changes).advance().map_err(failed)?;
+        let Some(change) = (*changes).get() else { return Ok(None) };
+        found = Some(seq(change, 0).map_err(failed)?);
+    }
+    Ok((*changes).get().filter(|_| found == Some(at)))
+}
+
 impl SqliteLedger<'_> {
-    fn read_head(&self, row: &Row<'_>, record: RecordRow, seq: Seq, op: Op) -> Done<HeadRow> {
-        let text = |index| row.get_ref(index).and_then(|value| Ok(value.as_str()?)).map_err(failed);
-        let payload = row.get_ref(7).and_then(|value| Ok(value.as_blob_or_null()?)).map_err(failed)?;
-        if row.get::<_, u32>(8).map_err(failed)? != checksum_of(payload) {
-            return Err(self.damaged(seq, "its content is not what was written"));
+    fn read_head(&self, head: &Row<'_>, change: &Row<'_>, record: RecordRow) -> Done<HeadRow> {
+        let text = |index| head.get_ref(index).and_then(|value| Ok(value.as_str()?)).map_err(failed);
+        let at = seq(change, 0).map_err(failed)?;
+        let payload = change.get_ref(4).and_then(|value| Ok(value.as_blob_or_null()?)).map_err(failed)?;
+        if change.get::<_, u32>(5).map_err(failed)? != checksum_of(payload) {
+            return Err(self.damaged(at, "its content is not what was written"));
         }
         Ok(HeadRow {
             record,
             key: self.key(text(1)?, text(2)?)?,
-            seq,
-            op,
-            written_at: instant(row, 10).map_err(failed)?,
-            public_at: millis(row, 5).map_err(failed)?,
-            digest: Digest::from_bytes(row.get(6).map_err(failed)?),
-            is_first: row.get_ref(9).map_err(failed)? == ValueRef::Null,
+            seq: at,
+            op: op(change, 1).map_err(failed)?,
+            written_at: instant(change, 7).map_err(failed)?,
+            public_at: millis(change, 2).map_err(failed)?,
+            digest: Digest::from_bytes(change.get(3).map_err(failed)?),
+            is_first: change.get_ref(6).map_err(failed)? == ValueRef::Null,
             payload: payload.unwrap_or_default().to_vec(),
         })
     }

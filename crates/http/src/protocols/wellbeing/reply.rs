@@ -151,7 +151,11 @@ fn refused(reply: &mut Vec<u8>, kind: &str, id: &str, reason: &str) {
 fn change(reply: &mut Vec<u8>, present: &Present) -> Result<(), SyncError> {
     let (kind, id) = kinds::shown(&present.key);
     let updated_at = present.at.to_string();
-    put(reply, format_args!(r#"{{"entity_type":"{kind}","id":"{id}","updated_at":"{updated_at}","deleted":"#));
+    // One by one: to format them takes a tenth of a page's time.
+    for part in [r#"{"entity_type":""#, kind, r#"","id":""#, id, r#"","updated_at":""#, &updated_at, r#"","deleted":"#]
+    {
+        reply.extend_from_slice(part.as_bytes());
+    }
     match present.op {
         Op::Put => {
             reply.extend_from_slice(br#"false,"data":"#);
