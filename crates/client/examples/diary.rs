@@ -23,8 +23,8 @@ const SCHEMA: &str = "CREATE TABLE IF NOT EXISTS moods (
     id TEXT PRIMARY KEY DEFAULT (lower(printf('%s-%s-4%.3s-a%.3s-%s', hex(randomblob(4)), hex(randomblob(2)),
         hex(randomblob(2)), hex(randomblob(2)), hex(randomblob(6))))), note TEXT CHECK (length(note) <= 5000),
     value INTEGER NOT NULL CHECK (value BETWEEN 1 AND 7), scale INTEGER NOT NULL DEFAULT 7,
-    activities TEXT NOT NULL DEFAULT '[]',
-    recorded_at TEXT NOT NULL DEFAULT (datetime('now')), created_at TEXT NOT NULL DEFAULT (datetime('now')),
+    activities TEXT NOT NULL DEFAULT '[]', created_at TEXT NOT NULL DEFAULT (datetime('now')),
+    recorded_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%d %H:%M:%f', 'now')),
     updated_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%d %H:%M:%f', 'now')), deleted_at TEXT)";
 
 #[derive(Default)]
@@ -115,7 +115,7 @@ fn list(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         if arguments.json {
             all.push(mood);
         } else {
-            writeln!(out, "{at}  {value} {:<9}  {}", label.unwrap_or(&"?"), note.unwrap_or_default())?;
+            writeln!(out, "{at:.19}  {value} {:<9}  {}", label.unwrap_or(&"?"), note.unwrap_or_default())?;
         }
     }
     if arguments.json { Ok(writeln!(out, "{}", to_string_pretty(&all)?)?) } else { Ok(()) }
