@@ -2,17 +2,20 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed, which is what it is for")]
 
+#[path = "served/answer.rs"]
+mod answer;
+#[path = "served/heard.rs"]
+mod heard;
 mod served;
 
-use std::fmt::{self, Write as _};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
-use axum::http::{HeaderMap, Request};
+use axum::http::Request;
 use http_body_util::BodyExt as _;
 use serde_json::Value;
 use tombolo_core::{Env as _, Name, Purpose, UserId};
@@ -22,9 +25,9 @@ use tombolo_storage::memory::Memory;
 use tombolo_storage::{Accounts as _, Added};
 use tombolo_testkit::TestEnv;
 use tower::ServiceExt as _;
-use tracing::field::{Field, Visit};
-use tracing::{Event, Metadata, Subscriber, span};
 
+use self::answer::Answer;
+use self::heard::HEARD;
 use self::served::app;
 
 const ADDRESS: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
@@ -42,21 +45,7 @@ struct World {
     owner: UserId,
 }
 
-struct Answer {
-    status: u16,
-    headers: HeaderMap,
-    body: String,
-}
-
 impl Answer {
-    fn json(&self) -> Value {
-        serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("no JSON: {}", self.body))
-    }
-
-    fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
-    }
-
     /// What went wrong, in the shape that the app reads.
     #[track_caller]
     fn error(&self) -> String {
@@ -440,46 +429,6 @@ async fn the_servers_health_tells_how_many_rooms_there_are() {
     assert_eq!(off.get("/api/rooms/ABCD").await.status, 404);
 }
 
-/// What is logged in all tests of this file: one that begins to listen while others log may miss everything.
-static HEARD: LazyLock<Heard> = LazyLock::new(|| {
-    let heard = Heard::default();
-    tracing::subscriber::set_global_default(heard.clone()).unwrap();
-    heard
-});
-
-/// All that is logged, whatever its level, and the values of spans.
-#[derive(Clone, Default)]
-struct Heard(Arc<Mutex<String>>);
-
-impl Visit for Heard {
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        writeln!(self.0.lock().unwrap(), "{field}={value:?}").unwrap();
-    }
-}
-
-impl Subscriber for Heard {
-    fn enabled(&self, _: &Metadata<'_>) -> bool {
-        true
-    }
-
-    fn new_span(&self, span: &span::Attributes<'_>) -> span::Id {
-        span.record(&mut self.clone());
-        span::Id::from_u64(1)
-    }
-
-    fn record(&self, _: &span::Id, values: &span::Record<'_>) {
-        values.record(&mut self.clone());
-    }
-
-    fn event(&self, event: &Event<'_>) {
-        event.record(&mut self.clone());
-    }
-
-    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
-    fn enter(&self, _: &span::Id) {}
-    fn exit(&self, _: &span::Id) {}
-}
-
 #[tokio::test]
 async fn neither_a_key_nor_a_code_reaches_logs_and_counts() {
     let world = World::new(|_| Options { path_prefix: Some("/sync".to_owned()), ..Options::default() }).await;
@@ -493,7 +442,7 @@ async fn neither_a_key_nor_a_code_reaches_logs_and_counts() {
             }
         }
     }
-    let logged = HEARD.0.lock().unwrap().clone();
+    let logged = HEARD.told();
     let metrics = world.get("/metrics").await.body;
     assert!(logged.contains("status=401"), "{logged}");
     for text in [&logged, &metrics] {

@@ -3,9 +3,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed, which is what it is for")]
 
+#[path = "../served/answer.rs"]
+mod answer;
 mod bounds;
 mod cursors;
 mod entry;
+#[path = "../served/heard.rs"]
+mod heard;
 #[path = "../served/mod.rs"]
 mod served;
 mod silence;
@@ -19,7 +23,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
-use axum::http::{HeaderMap, Request};
+use axum::http::Request;
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use tombolo_core::{Env as _, Name, Purpose, Seq, UserId};
@@ -32,6 +36,7 @@ use tombolo_testkit::TestEnv;
 use tombolo_testkit::served::Folder;
 use tower::ServiceExt as _;
 
+use self::answer::Answer;
 use self::served::app;
 
 const ADDRESS: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
@@ -51,21 +56,7 @@ struct World {
     _folder: Option<Folder>,
 }
 
-struct Answer {
-    status: u16,
-    headers: HeaderMap,
-    body: String,
-}
-
 impl Answer {
-    fn json(&self) -> Value {
-        serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("no JSON: {}", self.body))
-    }
-
-    fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
-    }
-
     /// The body of an answer that is good.
     #[track_caller]
     fn ok(&self) -> Value {
@@ -86,7 +77,7 @@ impl Answer {
 
 /// Runs a test on each store.
 async fn on_each_store(test: impl AsyncFn(World)) {
-    LazyLock::force(&silence::HEARD);
+    LazyLock::force(&heard::HEARD);
     let env = Arc::new(TestEnv::new(1));
     test(World::new(Arc::new(Memory::new()), env, None).await).await;
     let (env, folder) = (Arc::new(TestEnv::new(1)), Folder::new());

@@ -1,54 +1,10 @@
 //! Nothing of what people write, and nothing that opens anything, reaches logs, counts and errors.
 
-use std::fmt::{self, Write as _};
-use std::sync::{Arc, LazyLock, Mutex};
-
 use axum::body::Body;
 use serde_json::json;
-use tracing::field::{Field, Visit};
-use tracing::{Event, Metadata, Subscriber, span};
 
+use crate::heard::HEARD;
 use crate::{LAPTOP, START, mood, on_each_store};
-
-/// What is logged in all of these tests: one that begins to listen while others log may miss everything.
-pub(crate) static HEARD: LazyLock<Heard> = LazyLock::new(|| {
-    let heard = Heard::default();
-    tracing::subscriber::set_global_default(heard.clone()).unwrap();
-    heard
-});
-
-/// All that is logged, whatever its level, and the values of spans.
-#[derive(Clone, Default)]
-pub(crate) struct Heard(Arc<Mutex<String>>);
-
-impl Visit for Heard {
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        writeln!(self.0.lock().unwrap(), "{field}={value:?}").unwrap();
-    }
-}
-
-impl Subscriber for Heard {
-    fn enabled(&self, _: &Metadata<'_>) -> bool {
-        true
-    }
-
-    fn new_span(&self, span: &span::Attributes<'_>) -> span::Id {
-        span.record(&mut self.clone());
-        span::Id::from_u64(1)
-    }
-
-    fn record(&self, _: &span::Id, values: &span::Record<'_>) {
-        values.record(&mut self.clone());
-    }
-
-    fn event(&self, event: &Event<'_>) {
-        event.record(&mut self.clone());
-    }
-
-    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
-    fn enter(&self, _: &span::Id) {}
-    fn exit(&self, _: &span::Id) {}
-}
 
 #[tokio::test]
 async fn nothing_of_what_people_write_reaches_logs_counts_and_errors() {
@@ -86,14 +42,14 @@ async fn nothing_of_what_people_write_reaches_logs_counts_and_errors() {
         told += &world.send_as("wb_HarmlessSecret", "GET", "/v1/auth/api-keys", Body::empty()).await.body;
         told += &world.ask("DELETE", "/v1/auth/api-keys/HarmlessSecret", Body::empty()).await.body;
         told += &world.send("GET", "/metrics", &[], Body::empty()).await.body;
-        told += &HEARD.0.lock().unwrap();
+        told += &HEARD.told();
         assert!(told.contains("route=\"/v1/sync/upload\"") && told.contains("status=200"), "{told}");
         for secret in ["HarmlessSecret", &world.key[3..], &crate::id(1)[24..]] {
             // The ids of what is refused are told to whoever sent them.
             let found = told.replace(&crate::id(1), "").contains(secret);
             assert!(!found, "{secret} in {told}");
         }
-        assert!(!HEARD.0.lock().unwrap().contains(&crate::id(1)));
+        assert!(!HEARD.told().contains(&crate::id(1)));
     })
     .await;
 }

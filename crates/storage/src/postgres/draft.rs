@@ -3,6 +3,7 @@
 //! Nothing here waits for the database. Where a decision asks for what was not read, the draft notes it in its
 //! [`Wants`] and fails; whoever made the decision reads it and makes the decision again, on a new draft.
 
+mod relations;
 mod replicas;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -16,7 +17,7 @@ use tombolo_core::{
 use super::kept::Kept;
 use super::loaded::{Content, Cursors, Loaded, NameOwner, SpaceRow};
 use super::pending::{Head, Logged, Pending};
-use super::wants::{Wants, unique_key};
+use super::wants::Wants;
 use crate::columns::whole_millis;
 use crate::ledger::{
     Alias, Change, End, HeadRow, HeadVisitor, IssuedCursor, Ledger, NewChange, Record, RecordRow, Replica, ReplicaRow,
@@ -150,21 +151,6 @@ impl<'a> Draft<'a> {
         let new = self.new_records.get(&record).map(|(key, _)| key);
         new.or_else(|| self.loaded.keys.get(&record))
             .ok_or_else(|| StoreError::Corrupt(format!("record {} of space {} is missing", record.0, self.space)))
-    }
-
-    fn references_of(&self, record: RecordRow) -> Option<&BTreeSet<RecordRow>> {
-        self.references.get(&record).or_else(|| self.loaded.references.get(&record))
-    }
-
-    fn aliases_mut(&mut self) -> Done<&mut Vec<(Alias, i64)>> {
-        if self.aliases.is_none() {
-            let Some(loaded) = &self.loaded.aliases else {
-                self.wants.aliases = true;
-                return self.missing();
-            };
-            self.aliases = Some(loaded.clone());
-        }
-        Ok(self.aliases.get_or_insert_default())
     }
 
     /// The heads that were read after `after`, as far as nothing newer was written now. `false` when the visitor has
@@ -405,38 +391,11 @@ impl Ledger for Draft<'_> {
     }
 
     fn set_references(&mut self, record: RecordRow, targets: &[RecordRow]) -> Done<()> {
-        let Some(had) = self.references_of(record).cloned() else {
-            self.wants.keys.insert(self.key_of(record)?.clone());
-            return self.missing();
-        };
-        let has: BTreeSet<RecordRow> = targets.iter().copied().collect();
-        for target in had.difference(&has) {
-            self.pending.references.insert((record, *target), false);
-        }
-        for target in has.difference(&had) {
-            self.pending.references.insert((record, *target), true);
-        }
-        self.references.insert(record, has);
-        Ok(())
+        self.refer(record, targets)
     }
 
     fn referrers(&mut self, target: RecordRow) -> Done<Vec<RecordKey>> {
-        let mut sources = match self.loaded.referrers.get(&target) {
-            Some(known) => known.clone(),
-            None if self.new_records.contains_key(&target) => BTreeSet::new(),
-            None => {
-                self.wants.referrers.insert(target);
-                return self.missing();
-            }
-        };
-        for (source, targets) in &self.references {
-            if targets.contains(&target) {
-                sources.insert(*source)
-            } else {
-                sources.remove(source)
-            };
-        }
-        sources.into_iter().map(|source| self.key_of(source).cloned()).collect()
+        self.who_refers(target)
     }
 
     fn aliases(&mut self) -> Done<Vec<Alias>> {
@@ -444,55 +403,19 @@ impl Ledger for Draft<'_> {
     }
 
     fn put_alias(&mut self, alias: &Alias) -> Done<()> {
-        let aliases = self.aliases_mut()?;
-        let last = aliases.iter().map(|(_, ordinal)| *ordinal).max().unwrap_or(0);
-        let ordinal = match aliases.iter_mut().find(|(known, _)| known.key == alias.key) {
-            Some((known, ordinal)) => {
-                known.of = alias.of.clone();
-                *ordinal
-            }
-            None => {
-                aliases.push((alias.clone(), last + 1));
-                last + 1
-            }
-        };
-        self.pending.aliases.insert(alias.key.clone(), Some((alias.of.clone(), ordinal)));
-        Ok(())
+        self.name_alias(alias)
     }
 
     fn remove_alias(&mut self, key: &RecordKey) -> Done<()> {
-        let aliases = self.aliases_mut()?;
-        let before = aliases.len();
-        aliases.retain(|(alias, _)| alias.key != *key);
-        if aliases.len() < before {
-            self.pending.aliases.insert(key.clone(), None);
-        }
-        Ok(())
+        self.forget_alias(key)
     }
 
     fn unique_holder(&mut self, collection: CollectionName, value: &[u8]) -> Done<Option<RecordKey>> {
-        let place = (collection, unique_key(value));
-        if let Some(record) = self.uniques.get(&place) {
-            return self.key_of(*record).cloned().map(Some);
-        }
-        let Some(known) = self.loaded.uniques.get(&place) else {
-            self.wants.uniques.insert(place);
-            return self.missing();
-        };
-        match known.filter(|record| !self.unique_of.contains_key(record)) {
-            Some(record) => self.key_of(record).cloned().map(Some),
-            None => Ok(None),
-        }
+        self.holder(collection, value)
     }
 
     fn set_unique(&mut self, record: RecordRow, collection: CollectionName, value: Option<&[u8]>) -> Done<()> {
-        self.uniques.retain(|_, holder| *holder != record);
-        let held = value.map(|value| (collection, unique_key(value)));
-        if let Some(held) = &held {
-            self.uniques.insert(held.clone(), record);
-        }
-        self.unique_of.insert(record, held);
-        Ok(())
+        self.hold(record, collection, value)
     }
 
     fn heads_after(&mut self, rank: usize, after: Seq, visitor: &mut dyn HeadVisitor) -> Done<()> {

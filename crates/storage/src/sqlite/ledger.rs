@@ -1,33 +1,26 @@
 //! One space inside one transaction of SQLite.
 
-use rusqlite::fallible_streaming_iterator::FallibleStreamingIterator as _;
-use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OptionalExtension, Row, Rows, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use tombolo_core::{
-    CollectionName, Digest, Instant, Origin, Policy, RecordKey, RecordName, ReplicaName, Seq, ServerTime, SpaceCursor,
-    SpaceId, UserId, Verdict, limits,
+    CollectionName, Instant, Origin, Policy, RecordKey, RecordName, ReplicaName, Seq, ServerTime, SpaceCursor, SpaceId,
+    UserId, Verdict, limits,
 };
 
 use super::connection::failed;
-use super::rows::{
-    bad, change_columns, cursor_columns, instant, millis, millis_opt, op, read_change, read_cursor, seq, seq_opt,
-};
+use super::rows::{bad, change_columns, cursor_columns, instant, millis_opt, read_change, read_cursor, seq, seq_opt};
 use super::tail::Tail;
 use crate::columns::{checksum_of, count, encode_pages, from_millis, int, small, to_millis, whole_millis};
 use crate::ledger::{
-    Alias, Change, End, HeadRow, HeadVisitor, IssuedCursor, Ledger, NewChange, Record, RecordRow, Replica, ReplicaRow,
-    Traffic, Upload,
+    Alias, Change, End, HeadVisitor, IssuedCursor, Ledger, NewChange, Record, RecordRow, Replica, ReplicaRow, Traffic,
+    Upload,
 };
 use crate::{Stale, StoreError};
 
-type Done<T> = Result<T, StoreError>;
-
-/// Changes between two heads that are passed over; where there are more, the second is looked for.
-const BETWEEN_HEADS_MAX: u64 = 8;
+pub(super) type Done<T> = Result<T, StoreError>;
 
 pub(super) struct SqliteLedger<'a> {
-    connection: &'a Connection,
-    space: SpaceId,
+    pub(super) connection: &'a Connection,
+    pub(super) space: SpaceId,
     actor: UserId,
     policy: &'a dyn Policy,
     tail: Tail<'a>,
@@ -82,12 +75,12 @@ impl<'a> SqliteLedger<'a> {
             .ok_or_else(|| StoreError::Corrupt("a record is of a kind that its protocol does not know".to_owned()))
     }
 
-    fn key(&self, collection: &str, name: &str) -> Done<RecordKey> {
+    pub(super) fn key(&self, collection: &str, name: &str) -> Done<RecordKey> {
         let name = RecordName::parse(name).map_err(|_| StoreError::Corrupt("a record's name is no name".to_owned()))?;
         Ok(RecordKey::new(self.collection(collection)?, name))
     }
 
-    fn damaged(&self, seq: Seq, what: &str) -> StoreError {
+    pub(super) fn damaged(&self, seq: Seq, what: &str) -> StoreError {
         StoreError::Corrupt(format!("change {seq} of space {}: {what}", self.space))
     }
 }
@@ -428,36 +421,7 @@ impl Ledger for SqliteLedger<'_> {
     }
 
     fn heads_after(&mut self, rank: usize, after: Seq, visitor: &mut dyn HeadVisitor) -> Done<()> {
-        let sql = "SELECT id, collection, name, seq FROM records
-                   WHERE space = ?1 AND rank = ?2 AND seq > ?3 ORDER BY seq";
-        let mut heads = self.connection.prepare_cached(sql).map_err(failed)?;
-        let mut heads = heads.query(params![self.space.get(), small(rank), int(after)]).map_err(failed)?;
-        let sql = "SELECT seq, op, public_at, digest, payload, checksum, prev, written_at FROM changes
-                   WHERE space = ?1 AND seq >= ?2 ORDER BY seq";
-        let mut statement = self.connection.prepare_cached(sql).map_err(failed)?;
-        heads.advance().map_err(failed)?;
-        while let Some(first) = heads.get() {
-            // The log is read along with its heads, and not looked into for each, as long as there is little between.
-            let mut next = seq(first, 3).map_err(failed)?;
-            let mut changes = statement.query(params![self.space.get(), int(next)]).map_err(failed)?;
-            while let Some(head) = heads.get() {
-                let at = seq(head, 3).map_err(failed)?;
-                // A log has no gaps.
-                if at.get().saturating_sub(next.get()) > BETWEEN_HEADS_MAX {
-                    break;
-                }
-                let change = change_at(&mut changes, at)?.ok_or_else(|| self.damaged(at, "it is missing"))?;
-                let op = op(change, 1).map_err(failed)?;
-                let digest = Digest::from_bytes(change.get(3).map_err(failed)?);
-                let record = RecordRow(head.get(0).map_err(failed)?);
-                if visitor.wants(record, at, op, digest) && !visitor.visit(self.read_head(head, change, record)?)? {
-                    return Ok(());
-                }
-                next = at.next();
-                heads.advance().map_err(failed)?;
-            }
-        }
-        Ok(())
+        self.walk_heads(rank, after, visitor)
     }
 
     fn add_refusals(&mut self, replica: &ReplicaName, refused: &[crate::Refused], now: ServerTime) -> Done<()> {
@@ -475,38 +439,7 @@ impl Ledger for SqliteLedger<'_> {
     }
 }
 
-/// The change at `at`, which is none of those that `changes` has passed.
-fn change_at<'r, 's>(changes: &'r mut Rows<'s>, at: Seq) -> Done<Option<&'r Row<'s>>> {
-    let mut found = None;
-    while found.is_none_or(|found| found < at) {
-        (*changes).advance().map_err(failed)?;
-        let Some(change) = (*changes).get() else { return Ok(None) };
-        found = Some(seq(change, 0).map_err(failed)?);
-    }
-    Ok((*changes).get().filter(|_| found == Some(at)))
-}
-
 impl SqliteLedger<'_> {
-    fn read_head(&self, head: &Row<'_>, change: &Row<'_>, record: RecordRow) -> Done<HeadRow> {
-        let text = |index| head.get_ref(index).and_then(|value| Ok(value.as_str()?)).map_err(failed);
-        let at = seq(change, 0).map_err(failed)?;
-        let payload = change.get_ref(4).and_then(|value| Ok(value.as_blob_or_null()?)).map_err(failed)?;
-        if change.get::<_, u32>(5).map_err(failed)? != checksum_of(payload) {
-            return Err(self.damaged(at, "its content is not what was written"));
-        }
-        Ok(HeadRow {
-            record,
-            key: self.key(text(1)?, text(2)?)?,
-            seq: at,
-            op: op(change, 1).map_err(failed)?,
-            written_at: instant(change, 7).map_err(failed)?,
-            public_at: millis(change, 2).map_err(failed)?,
-            digest: Digest::from_bytes(change.get(3).map_err(failed)?),
-            is_first: change.get_ref(6).map_err(failed)? == ValueRef::Null,
-            payload: payload.unwrap_or_default().to_vec(),
-        })
-    }
-
     /// The log's changes after `after`, with all that they hold.
     pub(super) fn logged(&self, after: Seq, count_max: usize) -> Done<Vec<crate::LoggedChange>> {
         let sql = concat!(

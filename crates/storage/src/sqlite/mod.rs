@@ -10,6 +10,7 @@ mod checkpoint;
 pub(crate) mod connection;
 mod entries;
 mod erasure;
+mod heads;
 mod identities;
 mod invitations;
 mod ledger;
