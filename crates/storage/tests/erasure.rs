@@ -246,6 +246,21 @@ fn what_single_deletions_leave_goes_later() {
     }
 }
 
+/// A read that holds up the emptying of the log ends, and nobody writes after that.
+#[test]
+fn a_log_that_reads_held_up_is_emptied_without_a_write() {
+    let disk = OnDisk::default();
+    let store = disk.server(env());
+    let [ann, _] = wait(erasure_suite::two_diaries(&store, MARKS, COUNT));
+    let reader = rusqlite::Connection::open(disk.file().unwrap()).unwrap();
+    reader.execute_batch("BEGIN; SELECT count(*) FROM changes").unwrap();
+    wait(erasure_suite::delete_one_by_one(&store, ann, COUNT));
+    assert!(!is_log_short(&disk));
+    drop(reader);
+    eventually("the log is emptied", WITHIN, || is_log_short(&disk).then_some(()));
+    wait(store.close()).unwrap();
+}
+
 /// What a migration copies must stay until it is done.
 #[test]
 fn nothing_is_erased_during_a_migration() {

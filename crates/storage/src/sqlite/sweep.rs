@@ -164,16 +164,28 @@ impl Sweeper {
     }
 
     /// To be called whenever there is nothing else to do. What fails is tried again: the log the next time, the file
-    /// after a while.
-    pub(super) fn tidy(&mut self, connection: &Connection, env: &dyn Env) {
+    /// after a while. `false` when the log was held up, so that the next time should come soon.
+    pub(super) fn tidy(&mut self, connection: &Connection, env: &dyn Env) -> bool {
         let erased = match due(connection) {
             Ok(Some(erased)) => erased,
-            Ok(None) => return self.waits_since = None,
-            Err(error) => return tracing::debug!(%error, "whether something was erased could not be read"),
+            Ok(None) => {
+                self.waits_since = None;
+                return true;
+            }
+            Err(error) => {
+                tracing::debug!(%error, "whether something was erased could not be read");
+                return true;
+            }
         };
         if self.emptied_after != Some(erased) && truncate_at_once(connection) {
             self.emptied_after = Some(erased);
         }
+        self.rewrite_in_time(connection, erased, env);
+        self.emptied_after == Some(erased)
+    }
+
+    /// Writes the file anew when somebody was promised that, or when it has waited for long.
+    fn rewrite_in_time(&mut self, connection: &Connection, erased: i64, env: &dyn Env) {
         let now = env.now();
         let has_waited = now.since(*self.waits_since.get_or_insert(now)) >= SWEEP_AFTER;
         let is_to_be_kept = self.is_promised && !self.is_in_pause(env);

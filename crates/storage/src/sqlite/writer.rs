@@ -5,6 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
 
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
@@ -21,6 +23,8 @@ use crate::{CommitCounts, StoreError};
 const QUEUE_MAX: usize = 1_024;
 /// Jobs of one commit: above this, the first would wait for the last longer than for a sync to disk.
 const GROUP_MAX: usize = 256;
+/// How soon it is tried again to empty the log of what was erased, after reads held it up and nothing was written since.
+const TIDY_AGAIN_AFTER: Duration = Duration::from_millis(250);
 
 /// Called once the fate of the job's transaction is known.
 type Answer = Box<dyn FnOnce(Result<(), &StoreError>) + Send>;
@@ -161,6 +165,15 @@ impl Writer {
     }
 }
 
+/// Wakes a thread that waits for a job.
+struct Unpark(std::thread::Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
 /// How a failed job is undone.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Undo {
@@ -200,18 +213,37 @@ impl Thread {
             if next.is_none() {
                 next = self.jobs.try_recv().ok();
             }
-            if next.is_none() {
-                self.tidy();
-                next = self.jobs.blocking_recv();
+            while next.is_none() {
+                if self.tidy() {
+                    next = self.jobs.blocking_recv();
+                    break;
+                }
+                match self.next_within(TIDY_AGAIN_AFTER) {
+                    Poll::Ready(Some(job)) => next = Some(job),
+                    Poll::Ready(None) => return,
+                    Poll::Pending => {}
+                }
             }
         }
     }
 
-    /// Removes what was erased from the file. That is the server's to do: a command says itself when.
-    fn tidy(&mut self) {
-        if let Some(connection) = self.connection.as_ref().filter(|_| self.role == Role::Server) {
-            self.sweeper.tidy(connection, &*self.env);
+    /// The next job; `Ready(None)` when nobody can send one any more, `Pending` when none came for about as long.
+    fn next_within(&mut self, time: Duration) -> Poll<Option<Job>> {
+        let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+        let mut context = Context::from_waker(&waker);
+        let polled = self.jobs.poll_recv(&mut context);
+        if polled.is_ready() {
+            return polled;
         }
+        std::thread::park_timeout(time);
+        self.jobs.poll_recv(&mut context)
+    }
+
+    /// Removes what was erased from the file. That is the server's to do: a command says itself when. `false` when it is
+    /// to be tried again without waiting for a job.
+    fn tidy(&mut self) -> bool {
+        let Some(connection) = self.connection.as_ref().filter(|_| self.role == Role::Server) else { return true };
+        self.sweeper.tidy(connection, &*self.env)
     }
 
     fn sweep(&mut self) -> Result<bool, StoreError> {
