@@ -20,6 +20,7 @@ use tombolo_service::{
 };
 use tombolo_storage::Store;
 use tombolo_storage::memory::Memory;
+use tombolo_testkit::eventually::{SetOnDrop, eventually};
 use tombolo_testkit::{TestEnv, wait};
 
 fn node() -> Node {
@@ -239,6 +240,7 @@ fn no_entry_slips_in_under_a_rule_that_was_replaced() {
     first.root();
     let (is_done, stored) = (AtomicBool::new(false), AtomicUsize::new(0));
     std::thread::scope(|scope| {
+        let over = SetOnDrop(&is_done);
         for writer in 0..3 {
             let node = beside(&first);
             let (is_done, stored) = (&is_done, &stored);
@@ -262,13 +264,13 @@ fn no_entry_slips_in_under_a_rule_that_was_replaced() {
         for _ in 0..50 {
             let before = stored.load(Ordering::Relaxed);
             first.rule(&["+A ann|*|*"]);
-            while stored.load(Ordering::Relaxed) == before {
-                std::thread::yield_now();
-            }
+            eventually("a line is stored", Duration::from_secs(60), || {
+                (stored.load(Ordering::Relaxed) > before).then_some(())
+            });
             // In the midst of it.
             first.rule(&["+D ann|*|*"]);
         }
-        is_done.store(true, Ordering::Relaxed);
+        drop(over);
     });
     let mut may_ann = false;
     for line in first.log() {

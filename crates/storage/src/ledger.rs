@@ -217,6 +217,12 @@ pub(crate) struct Alias {
 type Done<T> = Result<T, StoreError>;
 
 pub(crate) trait Ledger {
+    /// Whether a request whose write just failed is to be gone on with, to find out what else it asks for: of a store
+    /// that reads what decisions turned out to need, and makes them anew. Nothing is kept of what is decided until then.
+    fn is_scouting(&self) -> bool {
+        false
+    }
+
     fn end(&mut self) -> Done<End>;
 
     fn replica(&mut self, name: &ReplicaName) -> Done<Option<Replica>>;

@@ -18,8 +18,9 @@ use tombolo_testkit::conformance::paging::{
     writes_between_pages_arrive,
 };
 use tombolo_testkit::conformance::records::{
-    deletions_cascade, homes_are_one, instants_that_go_out, losers_stay_in_the_log, names_are_unique,
-    references_are_attached, refusals_touch_no_log, retries_are_stored_once, tombstones,
+    deletions_cascade, homes_are_one, instants_that_go_out, losers_stay_in_the_log, many_deletions_cascade,
+    many_merges_in_one_push, names_are_unique, references_are_attached, refusals_touch_no_log, retries_are_stored_once,
+    tombstones,
 };
 
 on_all_stores!(
@@ -38,6 +39,8 @@ on_all_stores!(
     losers_stay_in_the_log,
     lost_pages_come_again,
     lost_replies_are_sent_again,
+    many_deletions_cascade,
+    many_merges_in_one_push,
     names_are_unique,
     one_device_twice_at_once,
     pages_joined_are_the_whole,

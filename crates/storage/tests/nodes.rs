@@ -13,7 +13,7 @@ use tombolo_storage::{
     Accounts as _, Elsewhere, FRAME_BYTES_MAX, Frame, Logs as _, Message, NewCredential, Refused, Upkeep as _,
 };
 use tombolo_testkit::conformance::bus::frame;
-use tombolo_testkit::eventually::eventually;
+use tombolo_testkit::eventually::{SetOnDrop, eventually};
 use tombolo_testkit::{NOTE, Note, Peer, TestEnv, at, key, put, wait};
 
 /// A bound of failure: what is waited for takes milliseconds.
@@ -222,6 +222,7 @@ fn slow_transactions_of_two_nodes_leave_no_gap() {
     let mut devices: Vec<(Peer, BTreeSet<RecordKey>)> =
         (0..5).map(|n| (Peer::new(&format!("d{n}")), BTreeSet::new())).collect();
     std::thread::scope(|scope| {
+        let over = SetOnDrop(&done);
         let (last, writers) = devices.split_last_mut().expect("there are some");
         let mut threads = Vec::new();
         for (w, (device, held)) in writers.iter_mut().enumerate() {
@@ -242,7 +243,7 @@ fn slow_transactions_of_two_nodes_leave_no_gap() {
             last.1.extend(reply.deliveries.into_iter().map(|delivery| delivery.key));
         }
         threads.into_iter().for_each(|thread| thread.join().expect("all pushes are taken"));
-        done.store(true, Ordering::SeqCst);
+        drop(over);
         reader.join().expect("no gap was seen");
     });
     let all: BTreeSet<RecordKey> = (0..4)

@@ -20,7 +20,7 @@ use tombolo_storage::{
     Accounts as _, Action, Download, Downloaded, Erasure as _, Fate, Logs as _, NamedBase, Present, Reading,
     Replicas as _, SpaceAddress, Stale, StoreError, Upkeep as _, Upload, Uploaded, UserDeleted, Write,
 };
-use tombolo_testkit::eventually::eventually;
+use tombolo_testkit::eventually::{SetOnDrop, eventually};
 use tombolo_testkit::{Note, Peer, TestEnv, at, put, wait};
 
 /// A bound of failure: what is waited for takes milliseconds.
@@ -397,6 +397,7 @@ fn nothing_is_written_to_a_log_that_is_erased_meanwhile() {
     nodes.dawdle("changes");
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
+        let over = SetOnDrop(&done);
         let devices: Vec<_> = (0..4)
             .map(|device| {
                 let (nodes, done) = (&nodes, &done);
@@ -409,7 +410,7 @@ fn nothing_is_written_to_a_log_that_is_erased_meanwhile() {
             });
             assert!(nodes.erase());
         }
-        done.store(true, Ordering::SeqCst);
+        drop(over);
         let erased: usize = devices.into_iter().map(|device| device.join().unwrap()).sum();
         assert!(erased > 0, "some device noticed");
     });
@@ -461,6 +462,7 @@ fn downloads_beside_uploads_miss_nothing() {
     nodes.dawdle("changes");
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
+        let over = SetOnDrop(&done);
         let reader = scope.spawn(|| {
             let (mut held, mut cursor): (BTreeMap<RecordKey, (Seq, Vec<u8>)>, _) = (BTreeMap::new(), None);
             loop {
@@ -496,7 +498,7 @@ fn downloads_beside_uploads_miss_nothing() {
             })
             .collect();
         writers.into_iter().for_each(|writer| writer.join().unwrap());
-        done.store(true, Ordering::SeqCst);
+        drop(over);
         let held = reader.join().unwrap();
         let all: BTreeMap<RecordKey, (Seq, Vec<u8>)> =
             nodes.all().into_values().map(|record| (record.key, (record.version.seq, record.payload))).collect();

@@ -1,5 +1,6 @@
 //! Waiting for a stated condition, within a stated bound.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// Between two looks: short beside everything that is waited for.
@@ -17,6 +18,17 @@ pub fn eventually<T>(what: &str, within: Duration, mut look: impl FnMut() -> Opt
         }
         assert!(stopwatch.elapsed() < within, "{what}: it did not happen within {within:?}");
         std::thread::sleep(LOOK_EVERY);
+    }
+}
+
+/// Sets a flag that others wait for when it is dropped: also when a test fails, which would otherwise wait for those who
+/// wait for it, and never be told.
+#[derive(Debug)]
+pub struct SetOnDrop<'a>(pub &'a AtomicBool);
+
+impl Drop for SetOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Value, json};
+use tombolo_testkit::eventually::SetOnDrop;
 use tombolo_testkit::served::Served;
 use tombolo_testkit::simple_sync::{Participant, rule_of};
 
@@ -209,11 +210,11 @@ fn no_event_slips_in_under_a_rule_that_was_replaced() {
     let is_over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
+            let _over = SetOnDrop(&is_over);
             for n in 0..60 {
                 let rule = if n % 2 == 0 { "A ann|task|*" } else { "D ann|task|*" };
                 assert_eq!(root.rule(&served, &[rule]).status, 200);
             }
-            is_over.store(true, Ordering::Relaxed);
         });
         for _ in 0..4 {
             scope.spawn(|| {

@@ -49,6 +49,10 @@ impl<'a> Judge<'a> {
         Ok(judge)
     }
 
+    pub(super) fn is_scouting(&self) -> bool {
+        self.clerk.land.ledger.is_scouting()
+    }
+
     /// What the replica has in hand of the records that it sent.
     pub(super) fn into_sent(self) -> Sent {
         self.sent

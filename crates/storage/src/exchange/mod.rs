@@ -103,9 +103,15 @@ pub(crate) fn push(ledger: &mut dyn Ledger, request: &Exchange) -> Result<Judged
     let mut answers = Vec::with_capacity(request.writes.len());
     if !request.writes.is_empty() {
         let mut judge = judge::Judge::new(ledger, request, &mut replica, &presented)?;
+        let mut missing = Ok(());
         for write in &request.writes {
-            answers.push(judge.judge(write)?);
+            match judge.judge(write) {
+                Ok(answer) => answers.push(answer),
+                Err(error) if judge.is_scouting() => missing = Err(error),
+                Err(error) => return Err(error),
+            }
         }
+        missing?;
         sent = judge.into_sent();
     }
     let mut refused = request.refused.clone();

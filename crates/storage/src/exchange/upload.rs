@@ -72,10 +72,18 @@ pub(crate) fn upload(ledger: &mut dyn Ledger, here: Here, request: &Upload) -> R
     let mut fates = Vec::with_capacity(request.writes.len());
     let (mut applied, mut told_bytes) = (0, 0);
     let mut pasts = Pasts::new(&request.replica, hand, &request.writes);
+    let mut missing = Ok(());
     for write in &request.writes {
         let land = Land { ledger: &mut *ledger, policy: &*request.policy, now: request.now };
         let clerk = Clerk { land, name: &request.replica, replica: replica.row };
-        let (mut fate, is_applied) = Bringing { clerk, pasts: &mut pasts, given }.judge(write)?;
+        let (mut fate, is_applied) = match (Bringing { clerk, pasts: &mut pasts, given }).judge(write) {
+            Ok(judged) => judged,
+            Err(error) if ledger.is_scouting() => {
+                missing = Err(error);
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
         if let Fate::Judged { present, .. } = &mut fate {
             told_bytes += present.as_ref().map_or(0, |present| present.payload.len());
             present.take_if(|_| told_bytes > tombolo_core::limits::PRESENTS_BYTES_MAX);
@@ -83,6 +91,7 @@ pub(crate) fn upload(ledger: &mut dyn Ledger, here: Here, request: &Upload) -> R
         fates.push(fate);
         applied += u64::from(is_applied);
     }
+    missing?;
     note_refusals(ledger, request, &fates)?;
     let end = ledger.end()?.seq;
     let cursor = next_cursor(here, request.presented, (before, end), applied);

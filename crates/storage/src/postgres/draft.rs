@@ -58,6 +58,8 @@ pub(super) struct Draft<'a> {
     unique_of: HashMap<RecordRow, Option<(CollectionName, Vec<u8>)>>,
     pending: Pending,
     wants: Wants,
+    /// How much may be found missing before it is read.
+    scouted_max: usize,
 }
 
 impl<'a> Draft<'a> {
@@ -89,12 +91,24 @@ impl<'a> Draft<'a> {
             unique_of: HashMap::new(),
             pending: Pending::default(),
             wants: Wants::default(),
+            scouted_max: 0,
         }
+    }
+
+    /// The same, which goes on after something was found missing, until so much of what records need is.
+    pub(super) fn scouting(self, scouted_max: usize) -> Self {
+        Self { scouted_max, ..self }
     }
 
     /// What is missing, when a decision failed for it.
     pub(super) fn wants(&self) -> &Wants {
         &self.wants
+    }
+
+    /// # Errors
+    /// When something was found missing.
+    pub(super) fn is_complete(&self) -> Done<()> {
+        if self.wants.is_empty() { Ok(()) } else { self.missing() }
     }
 
     /// What there is to be written.
@@ -204,6 +218,10 @@ impl<'a> Draft<'a> {
 }
 
 impl Ledger for Draft<'_> {
+    fn is_scouting(&self) -> bool {
+        !self.wants.is_empty() && self.wants.of_records() < self.scouted_max
+    }
+
     fn end(&mut self) -> Done<End> {
         Ok(self.end)
     }

@@ -24,7 +24,7 @@ use super::tries::{ATTEMPT_MAX, LOCKED_SETTINGS, Lane, REQUEST_MAX, Retries, Try
 use super::wants::Wants;
 use crate::columns::whole_millis;
 use crate::exchange::{self as shared, Here, Judged, NothingNew, Page};
-use crate::ledger::{IssuedCursor, Replica};
+use crate::ledger::{IssuedCursor, Ledger as _, Replica};
 use crate::{Delivery, Exchange, Exchanged, StoreError, Upload};
 
 /// Bytes of writes that one transaction groups: some of the largest requests.
@@ -220,7 +220,8 @@ impl Postgres {
         let (outcomes, written) = loop {
             let is_large = bytes + loaded.content_bytes() >= BLOCKING_BYTES;
             let size = if is_large { BLOCKING_WRITES } else { write_count };
-            let decided = blocking(size, || decide(space, &loaded, present, jobs, &errors));
+            let scouted_max = reader.scouted_max();
+            let decided = blocking(size, || decide(space, (&loaded, scouted_max), present, jobs, &errors));
             match decided {
                 Decided::Done(outcomes, written) => break (outcomes, written),
                 Decided::Failed(place, error) => drop(errors.insert(place, error)),
@@ -374,18 +375,21 @@ pub(super) fn blocking<T>(size: usize, work: impl FnOnce() -> T) -> T {
 /// Decides the jobs on one draft, one after the other, but for those that failed before.
 fn decide(
     space: SpaceId,
-    loaded: &Loaded,
+    (loaded, scouted_max): (&Loaded, usize),
     present: Present,
     jobs: &[Arc<Job>],
     failed: &BTreeMap<usize, StoreError>,
 ) -> Decided {
     let here = Here { space, generation: present.id };
-    let mut draft = Draft::new(space, loaded, jobs[0].policy(), present.ordinal);
+    let mut draft = Draft::new(space, loaded, jobs[0].policy(), present.ordinal).scouting(scouted_max);
     let mut outcomes = Vec::with_capacity(jobs.len());
     for (place, job) in jobs.iter().enumerate().filter(|(place, _)| !failed.contains_key(place)) {
         let decided = catch_unwind(AssertUnwindSafe(|| job.decide(&mut draft, here)));
         if !draft.wants().is_empty() {
-            return Decided::Missing(Box::new(draft.wants().clone()));
+            if draft.is_scouting() {
+                continue;
+            }
+            break;
         }
         match decided {
             Ok(Ok(outcome)) => outcomes.push(outcome),
@@ -395,6 +399,9 @@ fn decide(
                 return Decided::Failed(place, StoreError::Internal("a decision panicked: see the log".to_owned()));
             }
         }
+    }
+    if !draft.wants().is_empty() {
+        return Decided::Missing(Box::new(draft.wants().clone()));
     }
     Decided::Done(outcomes, Box::new(draft.finish()))
 }

@@ -111,6 +111,8 @@ impl Job {
 
 fn push(draft: &mut Draft<'_>, request: &Exchange) -> Result<Outcome, StoreError> {
     let judged = shared::push(draft, request)?;
+    // What comes before a page is read before it.
+    draft.is_complete()?;
     let span = draft.end()?.seq.get().saturating_sub(judged.oldest_start().get());
     if span > INLINE_SPAN {
         return Ok(Outcome::PageIsLarge(Box::new(judged)));

@@ -20,6 +20,9 @@ pub(super) const INLINE_SPAN: u64 = 2_000;
 /// How often a decision may show that something more has to be read. What it asks for grows with each time.
 const ROUNDS_MAX: u32 = 64;
 
+/// What records need that may be found missing in the first round before it is read.
+const SCOUTED_MAX: usize = 1_000;
+
 /// Records of an upload whose pasts are read with that of the one which is asked for, in the first round; more in each
 /// next one, so that the largest upload is done in some rounds.
 const RECORDS_WIDENED: usize = 1_000;
@@ -64,6 +67,12 @@ impl<'a> Reader<'a> {
     ) -> Self {
         let bounds = Bounds { chain: 16, contents: 1, head_rows: 10_000, head_bytes: 1 << 20 };
         Self { store, connection, space, policy, present, bounds, is_kept_used: true, rounds: 0 }
+    }
+
+    /// How much a decision may show to be missing before it is read: more each time, so that the largest request is
+    /// decided in some rounds.
+    pub(super) fn scouted_max(&self) -> usize {
+        SCOUTED_MAX * usize::try_from(self.rounds + 1).unwrap_or(1)
     }
 
     /// Reads what is wanted first, but for what this node kept of the space, if that still holds.

@@ -81,6 +81,12 @@ impl Wants {
         names && rows && log && stand && uniques.is_empty() && !aliases && !ages
     }
 
+    /// How much of it a request may have for each of its records.
+    pub(super) fn of_records(&self) -> usize {
+        let Self { keys, uniques, traffic, chains, payloads, referrers, .. } = self;
+        keys.len() + uniques.len() + traffic.len() + chains.len() + payloads.len() + referrers.len()
+    }
+
     /// Adds what `request` is going to ask for. A payload that does not read is met again when it is judged.
     pub(super) fn foresee(&mut self, request: &Exchange) {
         let policy = &*request.policy;

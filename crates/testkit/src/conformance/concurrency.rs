@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tombolo_core::Seq;
 
+use crate::eventually::SetOnDrop;
 use crate::{Note, Peer, Place, Told, at, put, wait};
 
 const WRITERS: usize = 6;
@@ -13,6 +14,7 @@ const WRITES: usize = 25;
 pub fn pushes_from_many_threads(place: &Place) {
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
+        let over = SetOnDrop(&done);
         let writers: Vec<_> = (0..WRITERS)
             .map(|writer| {
                 scope.spawn(move || {
@@ -39,7 +41,7 @@ pub fn pushes_from_many_threads(place: &Place) {
             seen.extend(reply.deliveries.into_iter().map(|delivery| delivery.key));
         }
         writers.into_iter().for_each(|writer| writer.join().expect("a writer ends well"));
-        done.store(true, Ordering::SeqCst);
+        drop(over);
         watch.join().expect("no gap was seen");
         let last = reader.sync(place, Vec::new());
         let shared = last.note("shared");

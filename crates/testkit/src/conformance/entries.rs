@@ -9,6 +9,7 @@ use tombolo_storage::{
 };
 
 use super::bus::next;
+use crate::eventually::SetOnDrop;
 use crate::team::{ALL, Team, entries, entry, names};
 use crate::wait;
 
@@ -257,6 +258,7 @@ pub fn appends_from_many_threads(team: &Team) {
     let shared = |round: usize, pair: usize| names(&format!("shared-{round}-{pair}"), 3);
     let own = |writer: usize, round: usize| names(&format!("own-{writer}-{round}"), BATCH);
     std::thread::scope(|scope| {
+        let over = SetOnDrop(&done);
         let writers: Vec<_> = (0..WRITERS)
             .map(|writer| {
                 scope.spawn(move || {
@@ -276,7 +278,7 @@ pub fn appends_from_many_threads(team: &Team) {
             .collect();
         let watch = scope.spawn(|| watch(team, &done));
         writers.into_iter().for_each(|writer| writer.join().expect("a writer ends well"));
-        done.store(true, Ordering::SeqCst);
+        drop(over);
         watch.join().expect("no gap was seen");
     });
     let logged = team.logged();

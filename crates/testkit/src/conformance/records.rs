@@ -106,6 +106,45 @@ pub fn deletions_cascade(place: &Place) {
     assert_eq!(place.note("m"), Some(Note::new("1", "1")));
 }
 
+/// Many records at once were edited elsewhere, often: each of them is merged.
+pub fn many_merges_in_one_push(place: &Place) {
+    for count in [200, 400] {
+        let [mut a, mut b] = peers();
+        let name = |n: usize| format!("n{count}-{n}");
+        let all = |x: &str, y: &str, second| -> Vec<Write> {
+            (0..count).map(|n| put(&name(n), &Note::new(x, y), at(second))).collect()
+        };
+        a.sync(place, all("0", "0", 1));
+        b.sync(place, Vec::new());
+        for round in 2..22 {
+            a.sync(place, all(&round.to_string(), "0", round));
+        }
+        let told = b.sync(place, all("0", "mine", 100));
+        assert!(told.answers.iter().all(|answer| matches!(answer, Answer::Judged(_))));
+        for n in 0..count {
+            assert_eq!(place.note(&name(n)), Some(Note::new("21", "mine")));
+        }
+    }
+}
+
+/// Many records that others refer to go at once: each of the others lets go.
+pub fn many_deletions_cascade(place: &Place) {
+    const COUNT: usize = 200;
+    let [mut a, mut b] = peers();
+    let folders: Vec<String> = (0..COUNT).map(|n| format!("f{n}")).collect();
+    a.forced(place, vec![home("home-a", at(1))]);
+    a.sync(place, folders.iter().map(|name| folder(name, name, at(1))).collect());
+    a.sync(
+        place,
+        folders.iter().map(|name| put(&format!("n-{name}"), &Note::new("1", "1").within(name), at(2))).collect(),
+    );
+    b.sync(place, Vec::new());
+    b.sync(place, folders.iter().map(|name| delete(key(FOLDER, name), at(3))).collect());
+    for name in &folders {
+        assert_eq!(place.note(&format!("n-{name}")), Some(Note::new("1", "1")), "back in the inbox");
+    }
+}
+
 /// A reference is added to a record as it is now, and a wrong one is refused.
 pub fn references_are_attached(place: &Place) {
     let [mut a, mut b] = peers();

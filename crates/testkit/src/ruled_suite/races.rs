@@ -6,6 +6,7 @@ use tombolo_core::Seq;
 use tombolo_storage::{Effect, NewKey, NotAppended, Store, Unfit, Weight};
 
 use super::{Shared, add, at, doing, give, key, plain, secret};
+use crate::eventually::SetOnDrop;
 use crate::identities_suite::{make_known, name};
 use crate::team::ALL;
 use crate::wait;
@@ -72,6 +73,7 @@ pub async fn nothing_slips_in_under_rules_of_before([one, two]: [&dyn Store; 2])
         }
     };
     std::thread::scope(|scope| {
+        let over = SetOnDrop(&done);
         let writers: Vec<_> = [one, two, one]
             .into_iter()
             .enumerate()
@@ -96,7 +98,7 @@ pub async fn nothing_slips_in_under_rules_of_before([one, two]: [&dyn Store; 2])
             }
         });
         let ruled = ruler.join();
-        done.store(true, Ordering::SeqCst);
+        drop(over);
         ruled.unwrap();
         writers.into_iter().for_each(|writer| writer.join().unwrap());
     });
