@@ -19,13 +19,13 @@ use super::kept::Kept;
 use super::line::Waited;
 use super::loaded::{Loaded, SpaceRow};
 use super::pending::Pending;
-use super::reader::{Asked, Met, Reader};
+use super::reader::{Met, Reader};
 use super::tries::{ATTEMPT_MAX, LOCKED_SETTINGS, Lane, REQUEST_MAX, Retries, Try};
 use super::wants::Wants;
 use crate::columns::whole_millis;
 use crate::exchange::{self as shared, Here, Judged, NothingNew, Page};
 use crate::ledger::{IssuedCursor, Ledger as _, Replica};
-use crate::{Delivery, Exchange, Exchanged, StoreError, Upload};
+use crate::{Delivery, Exchange, Exchanged, StoreError};
 
 /// Bytes of writes that one transaction groups: some of the largest requests.
 pub(super) const GROUP_BYTES_MAX: usize = 4 << 20;
@@ -194,8 +194,6 @@ impl Postgres {
         let Some(first) = jobs.first() else { return Ok(Try::Done(Answered::nothing(Vec::new()))) };
         let (policy, owner) = (first.policy(), first.space().owner);
         let exchanges: Vec<&Exchange> = jobs.iter().filter_map(|job| job.exchange()).collect();
-        let uploads: Vec<&Upload> = jobs.iter().filter_map(|job| job.upload()).collect();
-        let asked = Asked { exchanges: &exchanges, uploads: &uploads };
         let write_count = jobs.iter().map(|job| job.writes().len()).sum();
         let mut reader = Reader::new(self, connection, space, policy, present);
         // How far replicas are is noted by downloads without a turn: it is not kept, but read.
@@ -226,7 +224,7 @@ impl Postgres {
                 Decided::Done(outcomes, written) => break (outcomes, written),
                 Decided::Failed(place, error) => drop(errors.insert(place, error)),
                 Decided::Missing(wants) => {
-                    if reader.go_on(&mut loaded, *wants, asked).await?.is_break() {
+                    if reader.go_on(&mut loaded, *wants, &exchanges).await?.is_break() {
                         return Ok(Try::Again);
                     }
                 }
@@ -290,8 +288,7 @@ impl Postgres {
                 (polled, draft.wants().clone())
             };
             if !wants.is_empty() {
-                let asked = Asked { exchanges: &[request], uploads: &[] };
-                if reader.go_on(&mut loaded, wants, asked).await?.is_break() {
+                if reader.go_on(&mut loaded, wants, &[request]).await?.is_break() {
                     return Ok(Try::Again);
                 }
                 continue;
@@ -356,8 +353,7 @@ impl Postgres {
             if wants.is_empty() {
                 break page?;
             }
-            let asked = Asked { exchanges: &[request], uploads: &[] };
-            if reader.go_on(&mut loaded, wants, asked).await?.is_break() {
+            if reader.go_on(&mut loaded, wants, &[request]).await?.is_break() {
                 return Ok(Try::Again);
             }
         };

@@ -59,11 +59,6 @@ impl Job {
         }
     }
 
-    /// The request of a replica that brings something and resumes by a cursor.
-    pub(super) fn upload(&self) -> Option<&Upload> {
-        if let Self::Upload(request) = self { Some(request) } else { None }
-    }
-
     pub(super) fn writes(&self) -> &[Write] {
         match self {
             Self::Push(request) | Self::Issue(request, ..) => &request.writes,

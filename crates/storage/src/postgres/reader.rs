@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use sqlx::postgres::PgConnection;
-use tombolo_core::{Op, Policy, RecordVersion, Seq, SpaceId, limits};
+use tombolo_core::{Policy, SpaceId};
 
 use super::Postgres;
 use super::found::Found;
@@ -11,8 +11,7 @@ use super::generation::Present;
 use super::load::{Bounds, load};
 use super::loaded::{Loaded, SpaceRow};
 use super::wants::Wants;
-use crate::ledger::Change;
-use crate::{Action, Exchange, NamedBase, StoreError, Upload};
+use crate::{Exchange, StoreError};
 
 /// Changes that a page may have to look at and still be read with the push that it answers. A larger one is read after
 /// it, from a snapshot of its own, so that nobody has to decide anew because it took long.
@@ -22,17 +21,6 @@ const ROUNDS_MAX: u32 = 64;
 
 /// What records need that may be found missing in the first round before it is read.
 const SCOUTED_MAX: usize = 1_000;
-
-/// Records of an upload whose pasts are read with that of the one which is asked for, in the first round; more in each
-/// next one, so that the largest upload is done in some rounds.
-const RECORDS_WIDENED: usize = 1_000;
-
-/// The requests for which a space is read.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Asked<'r> {
-    pub(super) exchanges: &'r [&'r Exchange],
-    pub(super) uploads: &'r [&'r Upload],
-}
 
 /// Reads a space in as many steps as its decisions turn out to need.
 pub(super) struct Reader<'a> {
@@ -121,7 +109,7 @@ impl<'a> Reader<'a> {
         &mut self,
         loaded: &mut Loaded,
         mut wants: Wants,
-        asked: Asked<'_>,
+        exchanges: &[&Exchange],
     ) -> Result<ControlFlow<()>, StoreError> {
         self.rounds += 1;
         if self.rounds > ROUNDS_MAX {
@@ -133,11 +121,7 @@ impl<'a> Reader<'a> {
         if !wants.payloads.is_empty() {
             self.bounds.contents = (self.bounds.contents * 2).min(512);
         }
-        widen(&mut wants, loaded, asked.exchanges);
-        if Wanted::of(&wants) != Wanted::of(&Wants::default()) {
-            let most = RECORDS_WIDENED * usize::try_from(self.rounds).unwrap_or(1);
-            asked.uploads.iter().for_each(|upload| widen_pasts(&mut wants, loaded, upload, most));
-        }
+        widen(&mut wants, loaded, exchanges);
         let is_cascade = !wants.referrers.is_empty();
         loop {
             let (space, run, rows) = load(self.connection, self.space, self.policy, &wants, self.bounds).await?;
@@ -184,96 +168,4 @@ fn widen(wants: &mut Wants, loaded: &Loaded, requests: &[&Exchange]) {
     }
     let records: Vec<_> = wants.traffic.iter().map(|(_, record)| *record).collect();
     wants.traffic.extend(wants.readers.iter().flat_map(|reader| records.iter().map(|record| (*reader, *record))));
-}
-
-/// Where one record of an upload turns out to need its past, or what refers to it, the others will too: it is read for
-/// all at once, of at most `most` records.
-fn widen_pasts(wants: &mut Wants, loaded: &Loaded, upload: &Upload, most: usize) {
-    let replica = loaded.replicas.get(&upload.replica).and_then(Option::as_ref);
-    let assumed = replica.map_or(Seq::ZERO, |replica| replica.acknowledged);
-    let complete = upload.presented.map_or(assumed, |cursor| cursor.complete);
-    let asked = Wanted::of(wants);
-    let mut count = 0;
-    for write in &upload.writes {
-        let Some(Some(record)) = loaded.records.get(&write.key) else { continue };
-        let base = match write.base {
-            NamedBase::Nothing => None,
-            NamedBase::Version(version) => Some(version.seq),
-            NamedBase::Unsaid => Some(complete),
-        };
-        let before = Wanted::of(wants);
-        // A deletion takes all that the record said; what has no base is looked for among all of it.
-        let is_delete = matches!(write.action, Action::Delete);
-        let whole = is_delete || base.is_none();
-        let depth = match write.base {
-            _ if is_delete => usize::MAX,
-            NamedBase::Unsaid => limits::BASE_WALK_MAX,
-            // What was named is read by its number; above it, as much as a merge looks at.
-            NamedBase::Version(_) | NamedBase::Nothing => limits::TRACE_MAX,
-        };
-        let is_past_met = whole || base.is_some_and(|base| base < record.head.seq);
-        if asked.chains > 0 && is_past_met {
-            let past =
-                Past::of(loaded, record.head.seq, base.filter(|_| !whole).or(Some(Seq::ZERO)), (is_delete, depth));
-            wants.chains.extend(past.missing);
-            if let NamedBase::Version(RecordVersion { seq, .. }) = write.base {
-                let is_missing = seq > Seq::ZERO && seq < record.head.seq && !loaded.changes.contains_key(&seq);
-                wants.chains.extend(Some(seq).filter(|_| is_missing));
-            }
-        }
-        if asked.payloads > 0 && base.is_none_or(|base| base < record.head.seq) {
-            let past = Past::of(loaded, record.head.seq, base, (false, depth.min(limits::TRACE_MAX)));
-            let seqs = past.changes.iter().flat_map(|change| [Some(change.state.seq), change.base]).flatten();
-            wants.payloads.extend(seqs.filter(|seq| !loaded.payloads.contains_key(seq)));
-        }
-        if asked.referrers > 0 && is_delete && !loaded.referrers.contains_key(&record.row) {
-            wants.referrers.insert(record.row);
-        }
-        count += usize::from(Wanted::of(wants) != before);
-        if count >= most {
-            break;
-        }
-    }
-}
-
-/// How much is wanted of what is widened.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Wanted {
-    chains: usize,
-    payloads: usize,
-    referrers: usize,
-}
-
-impl Wanted {
-    fn of(wants: &Wants) -> Self {
-        let Wants { chains, payloads, referrers, .. } = wants;
-        Self { chains: chains.len(), payloads: payloads.len(), referrers: referrers.len() }
-    }
-}
-
-/// What was read of a record's past.
-struct Past<'l> {
-    /// From the head down to the first state at or below the floor; the head alone where there is no floor.
-    changes: Vec<&'l Change>,
-    /// The change that is missing on the way.
-    missing: Option<Seq>,
-}
-
-impl<'l> Past<'l> {
-    /// `is_to_deletion` ends it at the newest deletion, below which no content is left; there are at most so many.
-    fn of(loaded: &'l Loaded, head: Seq, floor: Option<Seq>, (is_to_deletion, most): (bool, usize)) -> Self {
-        let mut past = Self { changes: Vec::new(), missing: None };
-        let mut next = Some(head);
-        while let Some(seq) = next.filter(|_| past.changes.len() < most) {
-            let Some(change) = loaded.changes.get(&seq) else {
-                past.missing = Some(seq);
-                break;
-            };
-            past.changes.push(change);
-            let is_deletion = is_to_deletion && change.state.op == Op::Delete;
-            let is_end = floor.is_none_or(|floor| (seq <= floor || is_deletion) && change.is_effective());
-            next = change.prev.filter(|_| !is_end);
-        }
-        past
-    }
 }

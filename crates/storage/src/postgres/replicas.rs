@@ -13,7 +13,7 @@ use super::draft::Draft;
 use super::exchange::{BLOCKING_WRITES, blocking};
 use super::generation::{self, Present};
 use super::job::{Job, Outcome};
-use super::reader::{Asked, Met, Reader};
+use super::reader::{Met, Reader};
 use super::tries::{ATTEMPT_MAX, Lane, REQUEST_MAX, Retries, Try};
 use super::wants::Wants;
 use crate::columns::{count, int};
@@ -254,7 +254,7 @@ impl Postgres {
             if wants.is_empty() {
                 return Ok(Try::Done(Some(taken?)));
             }
-            if reader.go_on(&mut loaded, wants, Asked::default()).await?.is_break() {
+            if reader.go_on(&mut loaded, wants, &[]).await?.is_break() {
                 return Ok(Try::Again);
             }
         }

@@ -28,11 +28,13 @@ impl Clerk<'_> {
         let head = arrival.record.as_ref().map(|record| record.head.clone()).ok_or_else(Land::no_head)?;
         let stamp = self.stamp(&arrival.incoming, Some(base.at), commit_time);
         let base_change = self.land.ledger.change(base.seq)?;
-        let mut contents = HashMap::new();
+        let mut contents = Contents { read: HashMap::new(), missing: Ok(()) };
         let base_payload = self.content(&mut contents, base.seq)?;
         let head_payload = self.content(&mut contents, head.seq)?;
         let (past, complete) = self.past(&head, &base_change, &mut contents)?;
-        let content = |seq: Seq| contents.get(&seq).map_or(&[][..], |content| content.as_slice());
+        let Contents { read, missing } = contents;
+        missing?;
+        let content = |seq: Seq| read.get(&seq).map_or(&[][..], |content| content.as_slice());
         let split = |payload| -> Result<Fields<'_>, StoreError> { fields(policy, collection, payload) };
         let mut entries = Vec::with_capacity(past.len());
         for change in past {
@@ -100,7 +102,7 @@ impl Clerk<'_> {
             let change = self.land.ledger.change(seq)?;
             next = change.prev;
             if change.origin == Origin::Replica {
-                if contents.values().map(|content| content.len()).sum::<usize>() > TRACE_BYTES_MAX {
+                if contents.read.values().map(|content| content.len()).sum::<usize>() > TRACE_BYTES_MAX {
                     return Ok((past, false));
                 }
                 if change.state.op == Op::Put {
@@ -117,17 +119,29 @@ impl Clerk<'_> {
 
     /// Reads what a state says, or what lies under it, if it was not read yet.
     fn content(&mut self, contents: &mut Contents, seq: Seq) -> Result<Arc<Vec<u8>>, StoreError> {
-        if let Some(content) = contents.get(&seq) {
+        if let Some(content) = contents.read.get(&seq) {
             return Ok(Arc::clone(content));
         }
-        let content = Arc::new(self.land.content(seq)?.unwrap_or_default());
-        contents.insert(seq, Arc::clone(&content));
+        let content = match self.land.content(seq) {
+            Ok(content) => Arc::new(content.unwrap_or_default()),
+            Err(error) if self.land.ledger.is_scouting() => {
+                contents.missing = Err(error);
+                Arc::default()
+            }
+            Err(error) => return Err(error),
+        };
+        contents.read.insert(seq, Arc::clone(&content));
         Ok(content)
     }
 }
 
-/// What states say, each read once: what one was written on is mostly another.
-type Contents = HashMap<Seq, Arc<Vec<u8>>>;
+/// What states say.
+struct Contents {
+    /// Each once: what one was written on is mostly another.
+    read: HashMap<Seq, Arc<Vec<u8>>>,
+    /// Whether some could not be read, which is then known of all.
+    missing: Result<(), StoreError>,
+}
 
 fn fields<'p>(policy: &dyn Policy, collection: CollectionName, payload: &'p [u8]) -> Result<Fields<'p>, StoreError> {
     match payload {
