@@ -20,7 +20,7 @@ pub(super) const INLINE_SPAN: u64 = 2_000;
 const ROUNDS_MAX: u32 = 64;
 
 /// What records need that may be found missing in the first round before it is read.
-const SCOUTED_MAX: usize = 1_000;
+const SCOUTED_MAX: usize = 10_000;
 
 /// Reads a space in as many steps as its decisions turn out to need.
 pub(super) struct Reader<'a> {
