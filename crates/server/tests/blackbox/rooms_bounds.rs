@@ -1,9 +1,10 @@
 //! Rooms: what is too much, and what becomes of everybody else meanwhile.
 
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tombolo_testkit::eventually::eventually;
+use tombolo_testkit::eventually::{eventually, spawn};
 use tombolo_testkit::http::Request;
 use tombolo_testkit::peer::{Heard, Peer};
 use tombolo_testkit::served::{Install, Served};
@@ -148,11 +149,35 @@ fn codes_cannot_be_found_by_trying() {
     assert!(refused.header("retry-after").is_some());
 }
 
+/// A peer that reads nothing until the others were told that it left: it is then that the server waits for it, and not
+/// for long.
+struct Stalled {
+    peer: Option<Peer>,
+    end: Option<JoinHandle<String>>,
+}
+
+impl Stalled {
+    fn join(served: &Served, path: &str) -> Self {
+        Self { peer: Some(join(served, path, "stalled")), end: None }
+    }
+
+    fn has_left(&mut self) {
+        if let Some(mut peer) = self.peer.take() {
+            self.end = Some(spawn(move || closed_with(&mut peer, 1013)));
+        }
+    }
+
+    /// What it was told in the end.
+    fn end(self) -> String {
+        self.end.expect("it was closed").join().unwrap()
+    }
+}
+
 #[test]
 fn one_that_never_reads_is_closed_and_the_others_notice_nothing() {
     let install = crate::install().set("rooms.queue_count=500").set("rooms.queue_bytes=2000000");
     let (served, path) = serve(install.set("rooms.messages_burst=100000"));
-    let mut stalled = join(&served, &path, "stalled");
+    let mut stalled = Stalled::join(&served, &path);
     let mut bob = join(&served, &path, "bob");
     let mut ann = join(&served, &path, "ann");
     bob.told();
@@ -167,9 +192,10 @@ fn one_that_never_reads_is_closed_and_the_others_notice_nothing() {
                 break;
             }
             assert_eq!(told, json!({ "type": "peer_left", "peer_id": "stalled" }));
+            stalled.has_left();
         }
     }
-    let told = closed_with(&mut stalled, 1013);
+    let told = stalled.end();
     assert!(told.contains("slow"), "{told}");
 }
 
@@ -197,13 +223,16 @@ fn documents_that_were_superseded_go_first() {
 fn hundreds_of_peers_hear_everything_beside_one_that_never_reads() {
     let install = crate::install().set("rooms.queue_count=50").set("rooms.messages_burst=100000");
     let (served, path) = serve(install);
-    let mut stalled = join(&served, &path, "stalled");
+    let mut stalled = Stalled::join(&served, &path);
     let mut peers: Vec<Peer> = (0..300).map(|n| join(&served, &path, &format!("peer{n}"))).collect();
     // Whoever came is told of those who came after it, and takes that before it is too much.
-    let hear = |peer: &mut Peer, n: usize| loop {
+    let mut hear = |peer: &mut Peer, n: usize| loop {
         let Heard::Text(text) = peer.hear() else { panic!("a peer that reads was closed") };
         if text.starts_with(r#"{"type":"data""#) {
             return assert!(text.contains(&format!(":\"{n} ")), "in order, none lost");
+        }
+        if text.starts_with(r#"{"type":"peer_left""#) {
+            stalled.has_left();
         }
     };
     let mut ann = join(&served, &path, "ann");
@@ -215,5 +244,5 @@ fn hundreds_of_peers_hear_everything_beside_one_that_never_reads() {
             peers.iter_mut().for_each(|peer| (n - 19..=n).for_each(|n| hear(peer, n)));
         }
     }
-    closed_with(&mut stalled, 1013);
+    stalled.end();
 }
