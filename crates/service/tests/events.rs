@@ -20,7 +20,7 @@ use tombolo_service::{
 };
 use tombolo_storage::Store;
 use tombolo_storage::memory::Memory;
-use tombolo_testkit::eventually::{SetOnDrop, eventually};
+use tombolo_testkit::eventually::{FOREVER, SetOnDrop, eventually};
 use tombolo_testkit::{TestEnv, wait};
 
 fn node() -> Node {
@@ -264,9 +264,7 @@ fn no_entry_slips_in_under_a_rule_that_was_replaced() {
         for _ in 0..50 {
             let before = stored.load(Ordering::Relaxed);
             first.rule(&["+A ann|*|*"]);
-            eventually("a line is stored", Duration::from_secs(60), || {
-                (stored.load(Ordering::Relaxed) > before).then_some(())
-            });
+            eventually("a line is stored", FOREVER, || (stored.load(Ordering::Relaxed) > before).then_some(()));
             // In the midst of it.
             first.rule(&["+D ann|*|*"]);
         }

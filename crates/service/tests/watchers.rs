@@ -13,12 +13,9 @@ use tombolo_storage::memory::Memory;
 use tombolo_storage::postgres::{Options, Postgres, Url};
 use tombolo_storage::sqlite::{Role, Sqlite};
 use tombolo_storage::{Accounts as _, Elsewhere, Exchange, Message, SpaceAddress, Store, Upkeep as _};
-use tombolo_testkit::eventually::eventually;
+use tombolo_testkit::eventually::{FOREVER, eventually};
 use tombolo_testkit::postgres::{Cluster, Durability};
 use tombolo_testkit::{Note, Notes, TestEnv, at, put, runtime, wait};
-
-/// A bound of failure: what is waited for takes milliseconds.
-const FOREVER: Duration = Duration::from_secs(20);
 
 const SPACE: SpaceAddress = SpaceAddress::only(UserId::new(1), Purpose::Tickit);
 

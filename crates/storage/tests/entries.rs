@@ -25,13 +25,10 @@ use tombolo_testkit::conformance::entries::{
     time_goes_on_in_the_log, too_many_at_once_are_refused, what_is_appended_is_told, who_may_append,
     whoever_is_removed_appends_nothing_afterwards,
 };
-use tombolo_testkit::eventually::eventually;
+use tombolo_testkit::eventually::{FOREVER, eventually};
 use tombolo_testkit::postgres::{Cluster, Durability, Stop};
 use tombolo_testkit::team::{ALL, EntryStore, Team, entries, names};
 use tombolo_testkit::{Note, Peer, Place, Stores as _, TestEnv, at, put, runtime, wait};
-
-/// A bound of failure: what is waited for takes milliseconds.
-const FOREVER: Duration = Duration::from_secs(20);
 
 fn env() -> Arc<TestEnv> {
     env_of(1)

@@ -12,7 +12,7 @@ use support::suites::conforms;
 use tombolo_core::{Env, Name};
 use tombolo_storage::sqlite::{Role, Sqlite};
 use tombolo_storage::{Erasure as _, StoreError, Upkeep as _, UserDeleted};
-use tombolo_testkit::eventually::eventually;
+use tombolo_testkit::eventually::{FOREVER, eventually};
 use tombolo_testkit::{Stores as _, TestEnv, erasure_suite, wait};
 
 fn env() -> Arc<dyn Env> {
@@ -54,9 +54,6 @@ const MARKS: [&str; 2] = ["confidential", "unconcerned"];
 
 /// Records of each: their contents are of all sizes up to some pages, in some hundred pages.
 const COUNT: usize = 400;
-
-/// How long is waited for what the writing thread does when it has nothing else to do.
-const WITHIN: Duration = Duration::from_secs(20);
 
 /// How often the file and its log hold a mark.
 fn traces(disk: &OnDisk, mark: &str) -> usize {
@@ -141,7 +138,7 @@ fn others_write_while_reads_hold_up_an_erasure() {
     reader.execute_batch("BEGIN; SELECT count(*) FROM changes").unwrap();
     std::thread::scope(|scope| {
         let erasing = scope.spawn(|| wait(store.erase_space(erasure_suite::diary(ann), TestEnv::START)));
-        eventually("the rows are gone", WITHIN, || {
+        eventually("the rows are gone", FOREVER, || {
             (sql(&disk, "SELECT coalesce(max(erased - swept), 0) FROM sweeping") == 1).then_some(())
         });
         wait(erasure_suite::every_diary_is_whole(&store, 40));
@@ -174,7 +171,7 @@ fn a_large_file_is_not_written_anew_each_time() {
     assert!(traces(&disk, MARKS[1]) < COUNT / 10, "the rows are gone");
     clock.advance(Duration::from_secs(10 * 60));
     wait(store.ready()).unwrap();
-    eventually("the file is written anew", WITHIN, || (sql(&disk, BUT_FOR_PAUSE) == 0).then_some(()));
+    eventually("the file is written anew", FOREVER, || (sql(&disk, BUT_FOR_PAUSE) == 0).then_some(()));
     assert_eq!((traces(&disk, MARKS[1]), free()), (0, 0));
     wait(store.close()).unwrap();
 }
@@ -227,7 +224,7 @@ fn what_single_deletions_leave_goes_later() {
         let [ann, _] = wait(erasure_suite::two_diaries(&store, MARKS, COUNT));
         let before = traces(&disk, MARKS[0]);
         wait(erasure_suite::delete_one_by_one(&store, ann, COUNT));
-        eventually("the log is emptied", WITHIN, || is_log_short(&disk).then_some(()));
+        eventually("the log is emptied", FOREVER, || is_log_short(&disk).then_some(()));
         let left = traces(&disk, MARKS[0]);
         println!("of {before} copies, {left} are left");
         assert!(left < before / 10);
@@ -240,7 +237,7 @@ fn what_single_deletions_leave_goes_later() {
         } else {
             clock.advance(Duration::from_secs(3 * 60 * 60));
             wait(erasure_suite::every_diary_is_whole(&store, COUNT));
-            eventually("the file is written anew", WITHIN, || (traces(&disk, MARKS[0]) == 0).then_some(()));
+            eventually("the file is written anew", FOREVER, || (traces(&disk, MARKS[0]) == 0).then_some(()));
             wait(store.close()).unwrap();
         }
     }
@@ -257,7 +254,7 @@ fn a_log_that_reads_held_up_is_emptied_without_a_write() {
     wait(erasure_suite::delete_one_by_one(&store, ann, COUNT));
     assert!(!is_log_short(&disk));
     drop(reader);
-    eventually("the log is emptied", WITHIN, || is_log_short(&disk).then_some(()));
+    eventually("the log is emptied", FOREVER, || is_log_short(&disk).then_some(()));
     wait(store.close()).unwrap();
 }
 

@@ -2,17 +2,13 @@
 
 mod support;
 
-use std::time::Duration;
-
 use support::OnPostgres;
 use support::nodes::{Node, env, heard};
 use tombolo_storage::{FRAME_BYTES_MAX, Message, Upkeep as _};
 use tombolo_testkit::conformance::bus::frame;
-use tombolo_testkit::eventually::eventually;
+use tombolo_testkit::eventually::{FOREVER, eventually};
 use tombolo_testkit::wait;
 
-/// A bound of failure: what is waited for takes milliseconds.
-const FOREVER: Duration = Duration::from_secs(20);
 /// Bytes that no notification holds.
 const LARGE: usize = 100_000;
 

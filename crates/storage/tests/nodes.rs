@@ -13,11 +13,9 @@ use tombolo_storage::{
     Accounts as _, Elsewhere, FRAME_BYTES_MAX, Frame, Logs as _, Message, NewCredential, Refused, Upkeep as _,
 };
 use tombolo_testkit::conformance::bus::frame;
-use tombolo_testkit::eventually::{SetOnDrop, eventually};
+use tombolo_testkit::eventually::{FOREVER, SetOnDrop, eventually};
 use tombolo_testkit::{NOTE, Note, Peer, TestEnv, at, key, put, wait};
 
-/// A bound of failure: what is waited for takes milliseconds.
-const FOREVER: Duration = Duration::from_secs(20);
 /// How old what a busy node knows of credentials may be.
 const STALE_MAX: Duration = Duration::from_secs(2);
 

@@ -12,7 +12,7 @@ use support::{OnDisk, OnPostgres};
 use tombolo_core::{Act, Env, Name, ProjectId, Refusal, Role, Seq, UserId};
 use tombolo_storage::memory::Memory;
 use tombolo_storage::{Elsewhere, Listener, MemberChanged, Message, Projects as _, Store, StoreError, Upkeep};
-use tombolo_testkit::eventually::eventually;
+use tombolo_testkit::eventually::{FOREVER, eventually};
 use tombolo_testkit::projects_suite::{add_project, add_user, join, write_note};
 use tombolo_testkit::{Stores as _, TestEnv, projects_suite, runtime, sign_ins_suite, wait};
 
@@ -259,9 +259,7 @@ fn nobody_waits_for_ever_for_who_stands_still() {
         let holder = scope.spawn(|| std::panic::catch_unwind(|| database.database().sql(hold)));
         let held = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND query LIKE '%pg_sleep(40)'
                     AND wait_event = 'PgSleep'";
-        eventually("a lock that is held", Duration::from_secs(30), || {
-            (!database.database().sql(held).is_empty()).then_some(())
-        });
+        eventually("a lock that is held", FOREVER, || (!database.database().sql(held).is_empty()).then_some(()));
         let deleted = wait(store.delete_project(project, UserId::new(1), TestEnv::START));
         assert!(matches!(deleted, Err(StoreError::Busy)), "{deleted:?}");
         database.database().sql(&format!("SELECT pg_terminate_backend(pid) FROM ({held}) held"));

@@ -8,7 +8,6 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use support::OnPostgres;
 use support::nodes::{Node, env};
@@ -20,11 +19,8 @@ use tombolo_storage::{
     Accounts as _, Action, Download, Downloaded, Erasure as _, Fate, Logs as _, NamedBase, Present, Reading,
     Replicas as _, SpaceAddress, Stale, StoreError, Upkeep as _, Upload, Uploaded, UserDeleted, Write,
 };
-use tombolo_testkit::eventually::{SetOnDrop, eventually};
+use tombolo_testkit::eventually::{FOREVER, SetOnDrop, eventually};
 use tombolo_testkit::{Note, Peer, TestEnv, at, put, wait};
-
-/// A bound of failure: what is waited for takes milliseconds.
-const FOREVER: Duration = Duration::from_secs(20);
 
 /// Pages of a diary, of two fields each: `x` and `y`, a line each.
 const PAGE: CollectionName = CollectionName::new("page");

@@ -15,11 +15,8 @@ use tombolo_storage::{
     DocumentPut, DocumentStored, IdleRooms, Lease, Listener, Logs, Message, NewRoom, OpenedRoom, Room, RoomAdded,
     Rooms as _, StoreError,
 };
-use tombolo_testkit::eventually::eventually;
+use tombolo_testkit::eventually::{FOREVER, eventually};
 use tombolo_testkit::{TestEnv, wait};
-
-/// A bound of failure: what is waited for takes milliseconds.
-const FOREVER: Duration = Duration::from_secs(20);
 
 const KEPT: VersionsKept = VersionsKept { newest: 1_000, minutes: 0, hours: 0, days: 0, bytes_max: u64::MAX };
 

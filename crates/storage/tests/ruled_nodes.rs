@@ -16,12 +16,10 @@ use tombolo_storage::{
     NotAppended, Place, Projects as _, Reading, SecretHash, SpaceAddress, StoreError, Unfit, Upkeep as _, Username,
     Weight, Who,
 };
-use tombolo_testkit::eventually::eventually;
+use tombolo_testkit::eventually::{FOREVER, eventually};
 use tombolo_testkit::team::ALL;
 use tombolo_testkit::{TestEnv, at, wait};
 
-/// A bound of failure: what is waited for takes milliseconds.
-const FOREVER: Duration = Duration::from_secs(20);
 /// How old what a busy node knows of credentials may be.
 const STALE_MAX: Duration = Duration::from_secs(2);
 

@@ -6,6 +6,10 @@ use std::time::{Duration, Instant};
 /// Between two looks: short beside everything that is waited for.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
+/// A bound of failure: what is waited for takes milliseconds, and seconds where a disk or a processor is shared with
+/// others.
+pub const FOREVER: Duration = Duration::from_secs(90);
+
 /// Waits until `look` finds something, and returns it.
 ///
 /// # Panics

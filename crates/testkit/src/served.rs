@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::eventually::{eventually, spawn};
+use crate::eventually::{FOREVER, eventually, spawn};
 use crate::http::{Request, Response};
 use crate::postgres::Database;
 
@@ -370,7 +370,7 @@ impl Served {
     /// # Panics
     /// When it does not come within ten seconds.
     pub fn logged(&self, words: &[&str]) -> String {
-        eventually(&format!("a line of the log with {words:?}"), Duration::from_secs(10), || {
+        eventually(&format!("a line of the log with {words:?}"), FOREVER, || {
             let log = self.log();
             log.lines().find(|line| words.iter().all(|word| line.contains(word))).map(str::to_owned)
         })

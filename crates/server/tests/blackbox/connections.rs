@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use tombolo_testkit::eventually::eventually;
+use tombolo_testkit::eventually::{FOREVER, eventually};
 use tombolo_testkit::http::Request;
 
 use crate::install;
@@ -20,7 +20,7 @@ fn half_sent_heads_are_given_up_so_that_they_shut_nobody_out() {
     };
     let mut half_sent: Vec<TcpStream> = (0..70).map(|_| open()).collect();
     served.logged(&["WARN", "could not be taken"]);
-    eventually("an answer", Duration::from_secs(60), || {
+    eventually("an answer", FOREVER, || {
         Request::get("/health").send(served.address()).ok().filter(|response| response.status == 200)
     });
     half_sent[0].set_read_timeout(Some(Duration::from_secs(30))).unwrap();

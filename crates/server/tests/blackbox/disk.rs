@@ -3,10 +3,9 @@
 use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
 use serde_json::Value;
-use tombolo_testkit::eventually::eventually;
+use tombolo_testkit::eventually::{FOREVER, eventually};
 use tombolo_testkit::http::Request;
 use tombolo_testkit::served::{Folder, Install, Served};
 use tombolo_testkit::tickit::{Device, ago, edited, task};
@@ -84,13 +83,11 @@ fn a_full_disk_loses_nothing_and_is_left_behind_without_a_restart() {
     // It still reads, what can be read: the process lives.
     assert_eq!(served.send(&Request::get("/health")).status, 200);
     run_inside(&served, &format!("rm {ballast}"));
-    eventually("it takes writes again", Duration::from_secs(30), || {
+    eventually("it takes writes again", FOREVER, || {
         let response = device.send(&served, &[large(acknowledged, &inbox)]);
         (response.status == 200).then_some(())
     });
-    eventually("it is ready again", Duration::from_secs(30), || {
-        (served.send(&Request::get("/ready")).status == 200).then_some(())
-    });
+    eventually("it is ready again", FOREVER, || (served.send(&Request::get("/ready")).status == 200).then_some(()));
     device.id = uuid("reader");
     let mut count = 0;
     loop {
@@ -127,7 +124,7 @@ fn a_disk_that_refuses_writes_gives_503_and_recovers() {
     assert_eq!(served.send(&Request::get("/ready")).status, 503);
     assert_eq!(served.send(&Request::get("/health")).status, 200);
     limit_to("unlimited");
-    eventually("it takes writes again", Duration::from_secs(30), || {
+    eventually("it takes writes again", FOREVER, || {
         (device.send(&served, std::slice::from_ref(&jam)).status == 200).then_some(())
     });
     assert_eq!(served.send(&Request::get("/ready")).status, 200);

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tombolo_testkit::eventually::{eventually, spawn};
+use tombolo_testkit::eventually::{FOREVER, eventually, spawn};
 use tombolo_testkit::http::Request;
 use tombolo_testkit::tickit::{Device, SYNC, ago, read_strictly, task};
 use tombolo_testkit::transcript::uuid;
@@ -48,7 +48,7 @@ fn after_a_kill_in_the_middle_of_pushes_nothing_acknowledged_is_missing() {
             .collect();
         // A different number each round, so that the kill meets different places.
         let enough = CLIENTS + round * 7;
-        eventually("pushes", Duration::from_secs(60), || (done.load(Ordering::SeqCst) >= enough).then_some(()));
+        eventually("pushes", FOREVER, || (done.load(Ordering::SeqCst) >= enough).then_some(()));
         served.kill();
         for client in clients {
             client.join().unwrap();
@@ -101,9 +101,7 @@ fn sigterm_lets_requests_in_flight_end_and_exits_0() {
     assert!(asked.starts_with(b"HTTP/1.1 100"), "{}", String::from_utf8_lossy(&asked));
     served.signal("TERM");
     served.logged(&["stopping"]);
-    eventually("it takes no new requests", Duration::from_secs(10), || {
-        TcpStream::connect(served.address()).is_err().then_some(())
-    });
+    eventually("it takes no new requests", FOREVER, || TcpStream::connect(served.address()).is_err().then_some(()));
     stream.write_all(body.as_bytes()).unwrap();
     let mut reply = String::new();
     stream.read_to_string(&mut reply).unwrap();

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tombolo_testkit::eventually::{Stopwatch, eventually, spawn};
+use tombolo_testkit::eventually::{FOREVER, Stopwatch, eventually, spawn};
 use tombolo_testkit::http::Request;
 use tombolo_testkit::postgres::{Cluster, Database};
 use tombolo_testkit::proxy::Proxy;
@@ -24,7 +24,6 @@ const TRY_EVERY: Duration = Duration::from_millis(10);
 const CLIENTS: usize = 6;
 /// Tasks of one request.
 const TASKS: usize = 10;
-const WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// What the clients saw.
 #[derive(Default)]
@@ -44,7 +43,7 @@ impl Seen {
     /// Waits until so many more tasks were acknowledged.
     fn more(&self, count: usize) {
         let enough = self.count() + count;
-        eventually("pushes", WAIT_MAX, || (self.count() >= enough).then_some(()));
+        eventually("pushes", FOREVER, || (self.count() >= enough).then_some(()));
     }
 }
 

@@ -3,13 +3,10 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tombolo_testkit::eventually::{Stopwatch, eventually};
+use tombolo_testkit::eventually::{FOREVER, Stopwatch, eventually};
 use tombolo_testkit::http::Request;
 use tombolo_testkit::peer::{Heard, Peer};
 use tombolo_testkit::served::Served;
-
-/// More than anything takes that the server does by itself.
-const SOON: Duration = Duration::from_secs(20);
 
 /// The path under which the owner's rooms are reached.
 fn path_of(served: &Served) -> String {
@@ -104,7 +101,7 @@ fn an_older_version_is_brought_back_to_whoever_is_there() {
     let path = room(&served, "BOARD1");
     let mut ann = join(&served, &path, "BOARD1", "ann");
     let versions = |count: usize| {
-        eventually("so many versions", SOON, || {
+        eventually("so many versions", FOREVER, || {
             let versions = served.install.json(&["room", "history", "board1"])["versions"].clone();
             (versions.as_array().unwrap().len() == count).then_some(versions)
         })
@@ -133,7 +130,7 @@ fn only_so_many_versions_are_kept() {
     let mut newest = 0;
     for n in 1..=5 {
         ann.say(&document(&format!("text {n}")));
-        newest = eventually("a new version", SOON, || {
+        newest = eventually("a new version", FOREVER, || {
             let version = served.install.json(&["room", "history", "BOARD1"])["versions"][0]["version"].as_u64();
             version.filter(|version| *version > newest)
         });
@@ -154,9 +151,9 @@ fn a_room_that_everybody_left_ends_and_one_that_somebody_is_in_does_not() {
         let rooms = served.install.json(&["room", "list"]);
         rooms.as_array().unwrap().iter().map(|room| room["code"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
-    eventually("the empty room ends", SOON, || (codes() == ["BOARD1"]).then_some(()));
+    eventually("the empty room ends", FOREVER, || (codes() == ["BOARD1"]).then_some(()));
     drop(ann);
-    eventually("the other one ends too", SOON, || codes().is_empty().then_some(()));
+    eventually("the other one ends too", FOREVER, || codes().is_empty().then_some(()));
 }
 
 #[test]
@@ -306,5 +303,5 @@ fn metrics_tell_of_rooms() {
     assert!(metric("tombolo_room_closes_total{reason=\"revoked\"}") < 0.1);
     ann.say(&json!({ "action": "leave" }));
     ann.to_end();
-    eventually("the peer is gone", SOON, || ((metric("tombolo_room_peers") - 1.0).abs() < 0.1).then_some(()));
+    eventually("the peer is gone", FOREVER, || ((metric("tombolo_room_peers") - 1.0).abs() < 0.1).then_some(()));
 }

@@ -2,10 +2,9 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::time::Duration;
 
 use serde_json::{Value, json};
-use tombolo_testkit::eventually::eventually;
+use tombolo_testkit::eventually::{FOREVER, eventually};
 use tombolo_testkit::http::{Request, Response};
 use tombolo_testkit::served::Served;
 use tombolo_testkit::simple_sync::{Participant, now_millis, uuid};
@@ -486,7 +485,7 @@ fn one_user_has_so_many_long_replies_under_way_and_goes_on_when_they_end() {
             assert_eq!(shared.len(), 9);
         }
         drop(open);
-        eventually("room for a reply", Duration::from_secs(30), || {
+        eventually("room for a reply", FOREVER, || {
             (root.send(&served, "GET", path, &Value::Null).status == 200).then_some(())
         });
     }

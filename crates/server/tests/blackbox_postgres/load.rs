@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tombolo_testkit::eventually::{eventually, spawn};
+use tombolo_testkit::eventually::{FOREVER, eventually, spawn};
 use tombolo_testkit::postgres::Database;
 use tombolo_testkit::served::Served;
 use tombolo_testkit::tickit::{Device, ago, read_strictly, task};
@@ -50,9 +50,7 @@ impl Load {
     /// Waits until `count` more requests were acknowledged.
     pub(crate) fn acknowledges(&self, count: usize) {
         let enough = self.done.load(Ordering::SeqCst) + count;
-        eventually("acknowledged pushes", Duration::from_secs(60), || {
-            (self.done.load(Ordering::SeqCst) >= enough).then_some(())
-        });
+        eventually("acknowledged pushes", FOREVER, || (self.done.load(Ordering::SeqCst) >= enough).then_some(()));
     }
 
     /// Waits until `count` more requests were answered with 503 or not at all.
@@ -62,7 +60,7 @@ impl Load {
             seen.unavailable + seen.broken
         };
         let enough = refused() + count;
-        eventually("refused pushes", Duration::from_secs(60), || (refused() >= enough).then_some(()));
+        eventually("refused pushes", FOREVER, || (refused() >= enough).then_some(()));
     }
 
     /// Lets each device end its request, and tells what they saw.

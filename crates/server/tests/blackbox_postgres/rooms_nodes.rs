@@ -1,14 +1,10 @@
 //! Rooms whose peers are on different nodes.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
-use tombolo_testkit::eventually::{Stopwatch, eventually};
+use tombolo_testkit::eventually::{FOREVER, Stopwatch, eventually};
 use tombolo_testkit::http::Request;
 use tombolo_testkit::peer::Peer;
 use tombolo_testkit::served::Served;
-
-const SOON: Duration = Duration::from_secs(20);
 
 /// Two nodes on one database with one room, and the path of its socket.
 fn two_nodes() -> ([Served; 2], String) {
@@ -77,7 +73,7 @@ fn documents_of_two_nodes_end_equal() {
         bob.say(&json!({ "action": "sync_document", "document": format!("bob {n}") }));
     }
     // Whoever comes later is given on both what was stored last.
-    let last = eventually("both nodes have one document", SOON, || {
+    let last = eventually("both nodes have one document", FOREVER, || {
         let [of_one, of_two] = [&one, &two].map(|node| {
             let mut peer = Peer::connect(node.address(), &path);
             peer.say(&json!({ "action": "join", "room_code": "BOARD1", "peer_id": "new", "is_host": false }));

@@ -1,6 +1,7 @@
 //! Two pages in one room, of which one is cut off for a while.
 
 use serde_json::{Value, json};
+use tombolo_testkit::eventually::{FOREVER, eventually};
 use tombolo_testkit::pages::Page;
 use tombolo_testkit::proxy::Proxy;
 use tombolo_testkit::served::Served;
@@ -65,7 +66,7 @@ fn an_edit_made_while_the_connection_was_cut_reaches_the_other_page() {
     assert_eq!(reported(&host, "error"), "Room not found", "it opened another connection, and did not join");
     assert_eq!(reported(&host, "joined")["room"], room, "it made its room again, which was there");
     while reported(&guest, "document") != "first\nedited while away\n" {}
-    tombolo_testkit::eventually::eventually("the document is stored", std::time::Duration::from_secs(10), || {
+    eventually("the document is stored", FOREVER, || {
         (stored(&served, room) == "first\nedited while away\n").then_some(())
     });
 }

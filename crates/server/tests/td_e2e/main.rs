@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use terminal::{Generation, Terminal};
+use tombolo_testkit::eventually::{FOREVER, eventually};
 use tombolo_testkit::postgres::Cluster;
 use tombolo_testkit::proxy::Proxy;
 use tombolo_testkit::served::{Install, Served};
@@ -253,10 +254,6 @@ fn a_revoked_key_is_told_so_at_once(team: Team) {
         (!output.status.success())
             .then(|| String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
     };
-    let said = tombolo_testkit::eventually::eventually(
-        "a key that opens nothing",
-        std::time::Duration::from_secs(10),
-        refused,
-    );
+    let said = eventually("a key that opens nothing", FOREVER, refused);
     assert!(said.contains("unauthorized"), "{said}");
 }

@@ -1,13 +1,12 @@
 //! What may be moved, and where to.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tombolo_core::Name;
 use tombolo_storage::postgres::Url;
 use tombolo_storage::transfer::{self, Report, Step, TransferError};
 use tombolo_storage::{Accounts as _, Upkeep};
-use tombolo_testkit::eventually::eventually;
+use tombolo_testkit::eventually::{FOREVER, eventually};
 use tombolo_testkit::{TestEnv, runtime, wait};
 
 use crate::rig::{Move, meanwhile, run};
@@ -26,7 +25,7 @@ fn only_an_empty_database_is_written_to() {
         let served = Arc::clone(&served);
         async move { Upkeep::tend(&*served).await }
     });
-    eventually("it listens", Duration::from_secs(10), || {
+    eventually("it listens", FOREVER, || {
         (one.sql("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN %'")
             != "0")
             .then_some(())

@@ -1,16 +1,13 @@
 //! What `Bus` promises inside one process, and what commits tell.
 
-use std::time::Duration;
-
 use tokio::time::timeout;
 use tombolo_core::{Seq, UserId};
 use tombolo_storage::{FRAME_BYTES_MAX, Frame, Listener, Message, Refused, SpaceAddress, TOPIC_BYTES_MAX};
 
 use super::peers;
+use crate::eventually::FOREVER;
 use crate::{Note, Place, at, put, wait};
 
-/// A bound of failure: what is waited for is there already, or comes within milliseconds.
-const FOREVER: Duration = Duration::from_secs(20);
 /// More messages than any listener may be behind.
 const FLOOD: usize = 5_000;
 
