@@ -5,11 +5,12 @@
 mod support;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use support::OnDisk;
 use support::suites::conforms;
-use tombolo_core::{Env, Name};
+use tombolo_core::{Env, Name, ServerTime};
 use tombolo_storage::sqlite::{Role, Sqlite};
 use tombolo_storage::{Erasure as _, StoreError, Upkeep as _, UserDeleted};
 use tombolo_testkit::eventually::{FOREVER, eventually};
@@ -255,6 +256,44 @@ fn a_log_that_reads_held_up_is_emptied_without_a_write() {
     assert!(!is_log_short(&disk));
     drop(reader);
     eventually("the log is emptied", FOREVER, || is_log_short(&disk).then_some(()));
+    wait(store.close()).unwrap();
+}
+
+/// A clock that goes on whenever somebody looks at it, once it is told to.
+struct Ticking {
+    env: TestEnv,
+    tick_millis: AtomicU64,
+}
+
+impl Env for Ticking {
+    fn now(&self) -> ServerTime {
+        self.env.advance(Duration::from_millis(self.tick_millis.load(Ordering::SeqCst)));
+        self.env.now()
+    }
+
+    fn fill_random(&self, bytes: &mut [u8]) {
+        self.env.fill_random(bytes);
+    }
+
+    fn spawn(&self, name: &str, work: Box<dyn FnOnce() + Send>) {
+        self.env.spawn(name, work);
+    }
+}
+
+/// What single deletions leave goes when it is time, also when nobody asks for anything then.
+#[test]
+fn the_file_is_written_anew_in_time_by_a_server_that_is_asked_nothing() {
+    let disk = OnDisk::default();
+    let clock = Arc::new(Ticking { env: TestEnv::new(1), tick_millis: AtomicU64::new(0) });
+    let store = disk.server(Arc::clone(&clock) as Arc<dyn Env>);
+    let [ann, _] = wait(erasure_suite::two_diaries(&store, MARKS, COUNT));
+    wait(erasure_suite::delete_one_by_one(&store, ann, COUNT));
+    eventually("the log is emptied", FOREVER, || is_log_short(&disk).then_some(()));
+    // Nearly all of the time is over, and the rest takes more looks at the clock than one request.
+    clock.env.advance(Duration::from_secs(3 * 60 * 60 - 2));
+    clock.tick_millis.store(100, Ordering::SeqCst);
+    wait(store.ready()).unwrap();
+    eventually("the file is written anew", FOREVER, || (traces(&disk, MARKS[0]) == 0).then_some(()));
     wait(store.close()).unwrap();
 }
 

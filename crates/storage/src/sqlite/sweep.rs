@@ -39,6 +39,9 @@ const QUICK_BYTES_MAX: u64 = 16 << 20;
 pub(super) const TRUNCATE_TRIES_MAX: usize = 50;
 const TRUNCATE_WAIT: Duration = Duration::from_millis(50);
 
+/// How soon it is tried again to empty the log when reads held it up and nobody waits.
+const TRUNCATE_AGAIN_AFTER: Duration = Duration::from_millis(250);
+
 /// Notes that something was erased: to be called in the transaction that erases.
 pub(super) fn note(connection: &Connection) -> Done<()> {
     let sql = "INSERT INTO sweeping (id, erased, swept) VALUES (1, 1, 0) ON CONFLICT DO UPDATE SET erased = erased + 1";
@@ -163,35 +166,43 @@ impl Sweeper {
         Ok(true)
     }
 
-    /// To be called whenever there is nothing else to do. What fails is tried again: the log the next time, the file
-    /// after a while. `false` when the log was held up, so that the next time should come soon.
-    pub(super) fn tidy(&mut self, connection: &Connection, env: &dyn Env) -> bool {
+    /// To be called whenever there is nothing else to do, and again when nothing was for as long as it says; `None` when
+    /// nothing is left of what was erased. What fails is tried again: the log soon, the file after a while.
+    pub(super) fn tidy(&mut self, connection: &Connection, env: &dyn Env) -> Option<Duration> {
         let erased = match due(connection) {
             Ok(Some(erased)) => erased,
             Ok(None) => {
                 self.waits_since = None;
-                return true;
+                return None;
             }
             Err(error) => {
                 tracing::debug!(%error, "whether something was erased could not be read");
-                return true;
+                return Some(REWRITE_PAUSE);
             }
         };
+        let mut left = self.left(env);
         if self.emptied_after != Some(erased) && truncate_at_once(connection) {
             self.emptied_after = Some(erased);
         }
-        self.rewrite_in_time(connection, erased, env);
-        self.emptied_after == Some(erased)
+        if left.is_zero() {
+            self.rewrite_alone(connection, erased, env);
+            left = self.left(env);
+        }
+        Some(if self.emptied_after == Some(erased) { left } else { TRUNCATE_AGAIN_AFTER })
     }
 
-    /// Writes the file anew when somebody was promised that, or when it has waited for long.
-    fn rewrite_in_time(&mut self, connection: &Connection, erased: i64, env: &dyn Env) {
+    /// How long the file is still left as it is.
+    fn left(&mut self, env: &dyn Env) -> Duration {
         let now = env.now();
-        let has_waited = now.since(*self.waits_since.get_or_insert(now)) >= SWEEP_AFTER;
-        let is_to_be_kept = self.is_promised && !self.is_in_pause(env);
-        if !has_waited && !is_to_be_kept {
-            return;
-        }
+        let until = |since: ServerTime, time: Duration| time.saturating_sub(now.since(since));
+        let left = until(*self.waits_since.get_or_insert(now), SWEEP_AFTER);
+        let promised = self.rewritten_at.filter(|_| self.is_promised).map(|at| until(at, REWRITE_PAUSE));
+        promised.map_or(left, |promised| promised.min(left))
+    }
+
+    /// Writes the file anew without being asked.
+    fn rewrite_alone(&mut self, connection: &Connection, erased: i64, env: &dyn Env) {
+        let now = env.now();
         (self.waits_since, self.rewritten_at) = (Some(now), Some(now));
         match self.rewrite(connection, erased, env) {
             Ok(true) => {}

@@ -23,8 +23,6 @@ use crate::{CommitCounts, StoreError};
 const QUEUE_MAX: usize = 1_024;
 /// Jobs of one commit: above this, the first would wait for the last longer than for a sync to disk.
 const GROUP_MAX: usize = 256;
-/// How soon it is tried again to empty the log of what was erased, after reads held it up and nothing was written since.
-const TIDY_AGAIN_AFTER: Duration = Duration::from_millis(250);
 
 /// Called once the fate of the job's transaction is known.
 type Answer = Box<dyn FnOnce(Result<(), &StoreError>) + Send>;
@@ -214,11 +212,11 @@ impl Thread {
                 next = self.jobs.try_recv().ok();
             }
             while next.is_none() {
-                if self.tidy() {
+                let Some(time) = self.tidy() else {
                     next = self.jobs.blocking_recv();
                     break;
-                }
-                match self.next_within(TIDY_AGAIN_AFTER) {
+                };
+                match self.next_within(time) {
                     Poll::Ready(Some(job)) => next = Some(job),
                     Poll::Ready(None) => return,
                     Poll::Pending => {}
@@ -239,10 +237,10 @@ impl Thread {
         self.jobs.poll_recv(&mut context)
     }
 
-    /// Removes what was erased from the file. That is the server's to do: a command says itself when. `false` when it is
-    /// to be tried again without waiting for a job.
-    fn tidy(&mut self) -> bool {
-        let Some(connection) = self.connection.as_ref().filter(|_| self.role == Role::Server) else { return true };
+    /// Removes what was erased from the file, as far as it is time, and says when it is to be called again. That is the
+    /// server's to do: a command says itself when.
+    fn tidy(&mut self) -> Option<Duration> {
+        let connection = self.connection.as_ref().filter(|_| self.role == Role::Server)?;
         self.sweeper.tidy(connection, &*self.env)
     }
 
