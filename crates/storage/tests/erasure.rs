@@ -74,6 +74,13 @@ fn is_log_short(disk: &OnDisk) -> bool {
     std::fs::metadata(log).is_ok_and(|log| log.len() < NOTED_BYTES_MAX)
 }
 
+/// Somebody who reads on what is there now.
+fn reader(disk: &OnDisk) -> rusqlite::Connection {
+    let reader = rusqlite::Connection::open(disk.file().unwrap()).unwrap();
+    reader.execute_batch("BEGIN; SELECT count(*) FROM changes").unwrap();
+    reader
+}
+
 fn sql(disk: &OnDisk, text: &str) -> i64 {
     rusqlite::Connection::open(disk.file().unwrap()).unwrap().query_row(text, [], |row| row.get(0)).unwrap()
 }
@@ -117,8 +124,7 @@ fn what_reads_hold_up_is_not_said_to_be_gone() {
     let disk = OnDisk::default();
     let store = disk.server(env());
     let [ann, _] = wait(erasure_suite::two_diaries(&store, MARKS, 40));
-    let reader = rusqlite::Connection::open(disk.file().unwrap()).unwrap();
-    reader.execute_batch("BEGIN; SELECT count(*) FROM changes").unwrap();
+    let reader = reader(&disk);
     let erase = || wait(store.erase_space(erasure_suite::diary(ann), TestEnv::START));
     let held_up = erase();
     assert!(matches!(held_up, Err(StoreError::Busy)), "{held_up:?}");
@@ -135,8 +141,7 @@ fn others_write_while_reads_hold_up_an_erasure() {
     let disk = OnDisk::default();
     let store = disk.server(env());
     let [ann, _] = wait(erasure_suite::two_diaries(&store, MARKS, 40));
-    let reader = rusqlite::Connection::open(disk.file().unwrap()).unwrap();
-    reader.execute_batch("BEGIN; SELECT count(*) FROM changes").unwrap();
+    let reader = reader(&disk);
     std::thread::scope(|scope| {
         let erasing = scope.spawn(|| wait(store.erase_space(erasure_suite::diary(ann), TestEnv::START)));
         eventually("the rows are gone", FOREVER, || {
@@ -183,8 +188,7 @@ fn a_server_finishes_what_another_began() {
     let disk = OnDisk::default();
     let store = disk.server(env());
     let [ann, _] = wait(erasure_suite::two_diaries(&store, MARKS, COUNT));
-    let reader = rusqlite::Connection::open(disk.file().unwrap()).unwrap();
-    reader.execute_batch("BEGIN; SELECT count(*) FROM changes").unwrap();
+    let reader = reader(&disk);
     wait(store.erase_space(erasure_suite::diary(ann), TestEnv::START)).unwrap_err();
     // As if it had been killed: what it left is what the next one finds.
     let copy = OnDisk::default();
@@ -250,8 +254,7 @@ fn a_log_that_reads_held_up_is_emptied_without_a_write() {
     let disk = OnDisk::default();
     let store = disk.server(env());
     let [ann, _] = wait(erasure_suite::two_diaries(&store, MARKS, COUNT));
-    let reader = rusqlite::Connection::open(disk.file().unwrap()).unwrap();
-    reader.execute_batch("BEGIN; SELECT count(*) FROM changes").unwrap();
+    let reader = reader(&disk);
     wait(erasure_suite::delete_one_by_one(&store, ann, COUNT));
     assert!(!is_log_short(&disk));
     drop(reader);
